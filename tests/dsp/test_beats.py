@@ -1,0 +1,209 @@
+"""Beats: the same for any chunking, right on trains of 30 to 300 a minute, sane on MIT-BIH records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from telemed_signal.beats import Beat, BeatDetector
+from telemed_signal.faults import BlockShape, NotFinite, RateUnsupported
+from telemed_signal.judgement import FLOOR, HOLD_OFF_S, LATE, Judge
+from telemed_signal.rate import HeartRate, Rate, middle
+
+Array = npt.NDArray[np.float64]
+RATES_HZ = [125.0, 250.0, 360.0, 500.0, 1000.0]
+
+
+def in_blocks(x: Array, rate_hz: float, cuts: list[int]) -> list[Beat]:
+    detector = BeatDetector(rate_hz)
+    return [beat for a, b in pairwise([0, *sorted(cuts), len(x)]) for beat in detector.push(x[a:b])]
+
+
+def rough(seconds: float, rate_hz: float, seed: int) -> Array:
+    """Noise, steps, pauses and spikes: what makes a detector change its mind."""
+    rng = np.random.default_rng(seed)
+    n = int(seconds * rate_hz)
+    x = 0.02 * rng.normal(size=n)
+    for at in np.flatnonzero(rng.random(n) < 1.5 / rate_hz):
+        width = max(2, int(rng.uniform(0.01, 0.05) * rate_hz))
+        x[at : at + width] += rng.choice([0.05, 0.3, 1.0, 3.0]) * np.hanning(width)[: len(x[at : at + width])]
+    x[n // 2 :] += rng.choice([0.0, 5.0])
+    return x
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(RATES_HZ), st.data())
+def test_any_chunking_gives_the_same_beats(seed: int, rate_hz: float, data: st.DataObject) -> None:
+    x = rough(14, rate_hz, seed)
+    cuts = data.draw(st.lists(st.integers(0, len(x)), max_size=60))
+    assert in_blocks(x, rate_hz, cuts) == BeatDetector(rate_hz).push(x)
+
+
+@pytest.mark.parametrize("block", [1, 7, 36, 250])
+def test_blocks_of_one_length_give_the_same_beats(block: int) -> None:
+    x = rough(20, 250.0, seed=3)
+    assert in_blocks(x, 250.0, list(range(0, len(x), block))) == BeatDetector(250.0).push(x)
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+@pytest.mark.parametrize("per_min", [30, 40, 60, 72, 90, 120, 150, 180, 200, 214, 220, 240, 270, 300])
+def test_trains_of_30_to_300(per_min: int, rate_hz: float, train: Callable[..., tuple[Array, Array]]) -> None:
+    x, peaks = train(per_min, rate_hz, 40)
+    beats = BeatDetector(rate_hz).push(x)
+    assert abs(len(beats) - len(peaks)) <= 1
+    rate = HeartRate(rate_hz)
+    rate.push(beats)
+    shown = rate.at(len(x)).per_min
+    assert shown is not None
+    assert abs(shown - per_min) <= max(1, 0.01 * per_min)
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+def test_a_beat_lies_within_40_ms_of_its_r_peak_and_is_known_within_half_a_second(
+    rate_hz: float, train: Callable[..., tuple[Array, Array]]
+) -> None:
+    x, peaks = train(70, rate_hz, 30)
+    detector = BeatDetector(rate_hz)
+    for at in range(len(x)):
+        for beat in detector.push(x[at : at + 1]):
+            assert np.abs(peaks * rate_hz - beat.sample_index).min() <= 0.040 * rate_hz
+            if at > 4 * rate_hz:  # the first three seconds are learnt from, then told at once
+                assert at - beat.sample_index < 0.45 * rate_hz
+
+
+def test_numbers_continue_after_a_reset(train: Callable[..., tuple[Array, Array]]) -> None:
+    x, _ = train(75, 250.0, 12)
+    detector = BeatDetector(250.0, first_sample=1000)
+    first = detector.push(x)
+    assert detector.next_sample == 1000 + len(x)
+    detector.reset(50_000)
+    again = detector.push(x)
+    assert [beat.sample_index - 1000 for beat in first] == [beat.sample_index - 50_000 for beat in again]
+    assert len(first) >= 13
+
+
+@pytest.mark.parametrize("x", [np.zeros(5000), np.full(5000, -4.0), 0.003 * np.random.default_rng(1).normal(size=5000)])
+def test_silence_has_no_beat(x: Array) -> None:
+    assert BeatDetector(250.0).push(x) == []
+
+
+def test_a_lead_that_becomes_small_is_found_again(train: Callable[..., tuple[Array, Array]]) -> None:
+    x, peaks = train(70, 250.0, 60, noise_mv=0.002)
+    x[len(x) // 3 :] *= 0.2
+    late = [beat.sample_index for beat in BeatDetector(250.0).push(x) if beat.sample_index > 40 * 250]
+    assert abs(len(late) - int((peaks > 40).sum())) <= 1
+
+
+def test_absurd_input_is_bounded_and_a_poisoned_one_refused() -> None:
+    detector = BeatDetector(500.0)
+    detector.push(np.tile([1e300, -1e300], 2000))
+    for poison in (np.nan, np.inf):
+        with pytest.raises(NotFinite):
+            detector.push(np.array([0.0, poison]))
+    with pytest.raises(BlockShape):
+        detector.push(np.zeros((2, 2)))
+    assert detector.push(np.zeros(0)) == []
+    for rate in (0.0, 99.0, 1001.0, float("nan")):
+        with pytest.raises(RateUnsupported):
+            BeatDetector(rate)
+
+
+def test_the_state_does_not_grow() -> None:
+    detector = BeatDetector(250.0)
+    for minute in range(20):
+        detector.push(rough(60, 250.0, seed=minute))
+        assert detector._energy.size < 250
+        assert len(detector._judge._rejected) <= 64
+
+
+def test_the_judge_waits_learns_and_looks_again() -> None:
+    judge = Judge(1000.0)
+    assert [judge.peak(at, height) for at, height in ((400, 300_000), (800, 20_000), (1400, 310_000))] == [[], [], []]
+    assert judge.deadline == 3000
+    told = judge.overdue()
+    assert [(peak.at, peak.second_look) for peak in told] == [(400, False), (1400, False)]
+    assert judge.deadline == 1400 + round(LATE * 1000) + judge.hold_off
+    assert judge.peak(2400, 70_000) == []  # below the bar, above 0.6 of it
+    assert [(peak.at, peak.second_look) for peak in judge.overdue()] == [(2400, True)]
+    assert judge.overdue() == []
+    assert judge.hold_off == round(HOLD_OFF_S * 1000)
+    quiet = Judge(1000.0)
+    quiet.peak(500, FLOOR - 1)
+    assert quiet.overdue() == []
+    assert quiet.deadline == 6000
+
+
+# A few records: correctness, not a competition. AAMI EC57: 150 ms, from the sixth minute.
+
+
+@pytest.mark.parametrize(
+    ("name", "least_se", "least_pp"),
+    [("100", 0.999, 0.999), ("103", 0.999, 0.999), ("118", 0.998, 0.998), ("200", 0.995, 0.99), ("201", 0.99, 0.99)],
+)
+def test_records_of_mit_bih(
+    name: str, least_se: float, least_pp: float, mit_record: Callable[[str], Any], matched: Callable[..., int]
+) -> None:
+    record = mit_record(name)
+    cuts = list(range(0, len(record.x_mv), 36))
+    beats = in_blocks(record.x_mv, 360.0, cuts)
+    found = [beat.sample_index for beat in beats if beat.sample_index >= 300 * 360]
+    reference = [int(at) for at in record.beats if at >= 300 * 360]
+    hits = matched(reference, found, 54)
+    assert hits / len(reference) >= least_se
+    assert hits / len(found) >= least_pp
+    assert beats == BeatDetector(360.0).push(record.x_mv)
+
+
+# The number shown
+
+
+def at_intervals(*intervals: int, start: int = 0) -> list[Beat]:
+    places = [start, *(start + sum(intervals[: i + 1]) for i in range(len(intervals)))]
+    return [Beat(place, 1.0) for place in places]
+
+
+def rate_of(beats: list[Beat], now: int) -> Rate:
+    rate = HeartRate(100.0)
+    rate.push(beats)
+    return rate.at(now)
+
+
+def test_a_rate_or_the_reason_why_not() -> None:
+    assert rate_of([], 0) == Rate(None, "few_beats")
+    assert rate_of(at_intervals(100), 200) == Rate(None, "few_beats")
+    assert rate_of(at_intervals(100, 100), 200) == Rate(60)
+    assert rate_of(at_intervals(100, 100), 700) == Rate(60)
+    assert rate_of(at_intervals(100, 100), 701) == Rate(None, "stale")
+    assert rate_of(at_intervals(19, 19, 19, 19), 80) == Rate(None, "implausible")
+    assert rate_of(at_intervals(200, 200, 200, 200), 800) == Rate(30)
+    assert rate_of(at_intervals(20, 20, 20), 80) == Rate(300)
+    assert rate_of(at_intervals(*[100] * 40), 4000) == Rate(60)
+
+
+def test_one_premature_beat_does_not_move_the_rate() -> None:
+    assert rate_of(at_intervals(80, 80, 50, 110, 80, 80, 80), 560) == Rate(75)
+
+
+def test_the_window_slides_and_a_gap_forgets() -> None:
+    rate = HeartRate(100.0)
+    rate.push(at_intervals(*[100] * 10))
+    rate.push(at_intervals(*[50] * 20, start=1050))
+    assert rate.at(2060) == Rate(120)
+    rate.reset()
+    assert rate.at(2060) == Rate(None, "few_beats")
+    with pytest.raises(RateUnsupported):
+        HeartRate(0)
+
+
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=60))
+def test_the_middle_lies_inside(values: list[int]) -> None:
+    ranked = sorted(values)
+    assert ranked[(len(ranked) - 1) // 4] <= middle(values) <= ranked[-1 - (len(ranked) - 1) // 4]
+    if len(values) <= 3:
+        assert middle(values) == np.median(values)
