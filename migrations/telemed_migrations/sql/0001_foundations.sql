@@ -10,6 +10,13 @@ do $$ begin
   end if;
 end $$;
 
+-- One row: a key wrapped by the installation's key, so that a start with another key file is refused before it
+-- seals anything that the first could not open.
+create table installation (
+  singleton boolean primary key default true check (singleton),
+  witness bytea not null
+);
+
 create table organisation (
   id uuid primary key,
   name text not null check (length(name) between 1 and 200),
@@ -205,5 +212,6 @@ create table clock_fix (
 grant usage on schema public to telemed_app;
 grant select, insert, update, delete on organisation, account, sign_in, station, station_key, patient,
   consultation, attachment, stream, chunk, frame, clock_fix to telemed_app;
+grant select, insert on installation to telemed_app;
 grant select, insert on consent_event, audit_event to telemed_app;
 grant usage, select on all sequences in schema public to telemed_app;
