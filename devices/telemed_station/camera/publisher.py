@@ -1,0 +1,76 @@
+"""The station's camera: publishes picture and sound to ``/whip/{room}`` while a consultation is live."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import structlog
+
+from telemed_station.camera.keeper import Keeper, Over
+from telemed_station.camera.resource import MediaSession, State
+from telemed_station.camera.sources import Sources
+from telemed_station.camera.stamps import stamp_reports
+from telemed_station.errors import CameraUnavailable
+
+log = structlog.get_logger("telemed.station.camera")
+
+
+class Camera:
+    """Publishes to the room that ``publish`` named last, on that run of the server, for as long as it runs."""
+
+    def __init__(self, http: aiohttp.ClientSession, server: str, key: str, sources: Sources) -> None:
+        self._http = http
+        self._server = server
+        self._key = key
+        self._sources = sources
+        self._keeper: Keeper[tuple[str, str, int]] = Keeper("camera", self._hold)
+        self._session: MediaSession | None = None
+        self._tries = 0
+        self._listed = False
+
+    @property
+    def state(self) -> State:
+        """Whether the picture is on its way."""
+        return self._session.state if self._session is not None else "idle"
+
+    def publish(self, incarnation: str, room: str | None, *, listed: bool) -> None:
+        """Publish to ``room`` of the server's run ``incarnation``, or to nobody.
+
+        ``listed``: the server names a publication of ours. One that it named and names no more is published anew.
+        """
+        if self._listed and not listed and self.state == "connected":
+            self._tries += 1
+        self._listed = listed
+        self._keeper.want(None if room is None else (incarnation, room, self._tries))
+
+    async def run(self) -> None:
+        """Keep what is wanted published; for ever."""
+        await self._keeper.run()
+
+    async def _hold(self, wanted: tuple[str, str, int]) -> None:
+        incarnation, room, _ = wanted
+        try:
+            tracks = self._sources.open()
+        except CameraUnavailable as error:
+            log.error(error.code, **error.params)
+            raise OSError(error.code) from error
+        if not tracks:
+            await asyncio.Event().wait()  # no camera, no microphone: nothing until something else is wanted
+        session = self._session = MediaSession(self._http, self._server, self._key)
+        try:
+            for track in tracks:
+                sender = session.peer.addTrack(track)
+                stamp_reports(sender, track.capture_us)
+                track.on("ended", session.ended.set)
+            await session.open(f"/whip/{room}")
+            log.info("publishing", room=room)
+            await session.ended.wait()
+            raise Over("the connection ended")
+        finally:
+            self._session = None
+            for track in tracks:
+                track.stop()
+            # A server that was restarted knows nothing of the old resource.
+            now = self._keeper.wanted
+            await session.close(tell=now is None or now[0] == incarnation)

@@ -1,0 +1,133 @@
+"""The only file of the station that touches private names of aiortc and aioice.
+
+Two touches, checked by ``check_contract`` so that an upgrade that moves them fails loudly:
+
+* aiortc's sender report carries the time of *sending*, 8 to 100 ms after the capture. ``stamp_reports`` replaces its
+  NTP time by the capture time of the frame whose RTP timestamp it names, and drops reports sent before the first.
+* aioice never offers 127.0.0.1. ``addresses_for`` offers it, alone, where the server is on this machine.
+"""
+
+from __future__ import annotations
+
+import inspect
+import ipaddress
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import aioice.ice
+from aiortc import RTCRtpSender
+from aiortc.rtp import RtcpSrPacket
+
+FRAMES_KEPT = 200  # frames between encoding and their report: some 10 s of picture, 4 s of sound
+NTP_EPOCH_S = 2_208_988_800  # 1900 to 1970 (RFC 5905 section 6)
+_RTP_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"
+_PACKETS = "_RTCRtpSender__packet_count"
+
+CONTRACT = (
+    (RTCRtpSender, "_next_encoded_frame", ("self", "codec")),
+    (RTCRtpSender, "_send_rtcp", ("self", "packets")),
+    (aioice.ice, "get_host_addresses", ("use_ipv4", "use_ipv6")),
+)
+
+
+class AdapterMismatch(RuntimeError):
+    """The installed aiortc or aioice is not the one this adapter was written for."""
+
+
+def check_contract() -> None:
+    """Compare every private name used here with what is installed."""
+    wrong = []
+    for owner, name, parameters in CONTRACT:
+        member = inspect.unwrap(getattr(owner, name, check_contract))
+        if tuple(inspect.signature(member).parameters) != parameters:
+            wrong.append(name)
+    source = inspect.getsource(RTCRtpSender)
+    wrong += [name for name in ("self.__rtp_timestamp = packet.timestamp", "self.__packet_count += 1")
+              if name not in source]  # fmt: skip
+    if wrong:
+        raise AdapterMismatch(f"not as expected: {', '.join(wrong)}")
+
+
+def quiet_libraries() -> None:
+    """Keep aioice's and aiortc's chatter out of the log: they report each check and each lost frame."""
+    for name in ("aioice", "aiortc", "libav"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def ntp_of(stamp_us: int) -> int:
+    """A stamp as the 64-bit NTP time of a sender report: seconds since 1900 and their 2⁻³² parts."""
+    seconds, rest = divmod(stamp_us, 1_000_000)
+    return (seconds + NTP_EPOCH_S) << 32 | (rest << 32) // 1_000_000
+
+
+def stamp_reports(sender: RTCRtpSender, capture_us: Callable[[int], int]) -> None:
+    """Have the sender's reports tell capture times. ``capture_us`` maps an encoder's timestamp to a stamp."""
+    captured: OrderedDict[int, int] = OrderedDict()  # encoder timestamp, modulo 2³², to stamp
+    state: dict[str, int] = {}
+    encode, send = sender._next_encoded_frame, sender._send_rtcp
+
+    async def next_encoded_frame(codec: Any) -> Any:
+        # aiortc's RTP timestamp is a random origin plus the encoder's; when it asks for the next frame, the last
+        # one is wholly out and names the origin.
+        if "last" in state and "origin" not in state and getattr(sender, _PACKETS):
+            state["origin"] = (getattr(sender, _RTP_TIMESTAMP) - state["last"]) & 0xFFFFFFFF
+        frame = await encode(codec)
+        if frame is not None:
+            state["last"] = frame.timestamp & 0xFFFFFFFF
+            captured[state["last"]] = capture_us(frame.timestamp)
+            while len(captured) > FRAMES_KEPT:
+                captured.popitem(last=False)
+        return frame
+
+    async def send_rtcp(packets: list[Any]) -> None:
+        for packet in packets:
+            if isinstance(packet, RtcpSrPacket):
+                stamp = None
+                if "origin" in state:
+                    stamp = captured.get((packet.sender_info.rtp_timestamp - state["origin"]) & 0xFFFFFFFF)
+                if stamp is None:
+                    return  # nothing was sent yet: a report of nothing would be believed
+                packet.sender_info.ntp_timestamp = ntp_of(stamp)
+        await send(packets)
+
+    sender._next_encoded_frame = next_encoded_frame  # type: ignore[method-assign]
+    sender._send_rtcp = send_rtcp  # type: ignore[method-assign]
+
+
+_loopback_only: ContextVar[bool] = ContextVar("telemed_station_loopback_only", default=False)
+_host_addresses = aioice.ice.get_host_addresses
+
+
+def _get_host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+    if _loopback_only.get():
+        return ["127.0.0.1"]
+    found: list[str] = _host_addresses(use_ipv4, use_ipv6)
+    return found
+
+
+_get_host_addresses.__wrapped__ = _host_addresses  # type: ignore[attr-defined]
+aioice.ice.get_host_addresses = _get_host_addresses
+
+
+@contextmanager
+def addresses_for(server_host: str) -> Iterator[None]:
+    """Within the block ICE offers this machine's addresses, or 127.0.0.1 alone when the server is on loopback."""
+    token = _loopback_only.set(is_loopback(server_host))
+    try:
+        yield
+    finally:
+        _loopback_only.reset(token)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine."""
+    if host.lower() == "localhost" or host.lower().endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,157 @@
+"""What one connection has sent, may send next and waits for: state without a socket.
+
+Two lanes: chunks made since the connection began go out at once (*live*); what lay in the spool before drains
+beside them (*backlog*), newest generation first, in order within a stream, with a bounded number of chunks in
+flight. A chunk that is not acknowledged in time is sent again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from telemed_station.spool import Ack, Chunk, SpooledStream
+
+LIVE_WAITING = 1_024  # chunks; a minute of seven streams. More: the line is too slow, begin anew with a fresh lane
+MESSAGES_WAITING = 1_024  # announcements and answers; a day offline makes 170 announcements
+BACKLOG_IN_FLIGHT = 128  # chunks sent and not acknowledged: 0.6 MB of twelve leads
+SENT_MAX = 8_192  # chunks remembered as sent; a server that acknowledges nothing for minutes is left
+RESEND_S = 8.0  # a group commit takes 0.1 s; longer than a database that restarts takes is not worth waiting
+
+
+class LaneFull(Exception):
+    """A bound was reached; the connection is given up and the spool holds everything."""
+
+
+@dataclass
+class _Sent:
+    at_s: float
+    backlog: bool
+
+
+class Lanes:
+    """The two lanes of one connection. ``now_s`` is a steady clock in seconds."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self.messages: deque[dict[str, Any]] = deque()
+        self._live: deque[Chunk] = deque()
+        self._live_from: dict[int, int] = {}
+        self._sent: dict[int, dict[int, _Sent]] = {}
+        self._sent_count = 0
+        self._backlog_in_flight = 0
+        self._answered: set[int] = set()
+        self._refused: set[int] = set()
+
+    def post(self, message: dict[str, Any]) -> None:
+        """A text message for the server, before any chunk."""
+        if len(self.messages) >= MESSAGES_WAITING:
+            raise LaneFull("messages")
+        self.messages.append(message)
+
+    def offer(self, chunks: Sequence[Chunk]) -> None:
+        """Durable chunks just made."""
+        if len(self._live) + len(chunks) > LIVE_WAITING:
+            raise LaneFull("live")
+        self._live.extend(chunks)
+
+    def announce(self, stream: SpooledStream) -> None:
+        """Tell the server of a stream; what is offered from now on (or waits already) is live."""
+        if stream.number in self._live_from:
+            return
+        waiting = [chunk.seq for chunk in self._live if chunk.number == stream.number]
+        live_from = min([stream.next_seq, *waiting])
+        self._live_from[stream.number] = live_from
+        self.post(
+            {"type": "announce", "stream": {"number": stream.number, **stream.descriptor}, "live_from": live_from}
+        )
+
+    def live_from(self, number: int) -> int:
+        """The first live seq of an announced stream."""
+        return self._live_from[number]
+
+    def announced(self, number: int) -> None:
+        """The server knows the stream."""
+        self._answered.add(number)
+
+    def refuse(self, number: int) -> None:
+        """The server does not take this stream on this connection."""
+        self._refused.add(number)
+        self._answered.add(number)
+
+    def answered(self, number: int) -> bool:
+        """Whether the server has answered the announcement."""
+        return number in self._answered
+
+    def refused(self, number: int) -> bool:
+        """Whether the answer was a refusal."""
+        return number in self._refused
+
+    def next_live(self) -> Chunk | None:
+        """The next live chunk of an announced stream; it counts as sent."""
+        while self._live and self._live[0].number in self._live_from:
+            chunk = self._live.popleft()
+            if chunk.number not in self._refused:
+                self._note(chunk, backlog=False)
+                return chunk
+        return None
+
+    def waits_live(self, number: int) -> bool:
+        """Whether a live chunk of the stream waits."""
+        return any(chunk.number == number for chunk in self._live)
+
+    def backlog_room(self) -> bool:
+        """Whether another backlog chunk may be in flight."""
+        return self._backlog_in_flight < BACKLOG_IN_FLIGHT
+
+    def in_flight(self, number: int, seq: int) -> bool:
+        """Whether the chunk was sent and not acknowledged yet."""
+        return seq in self._sent.get(number, ())
+
+    def take_backlog(self, chunk: Chunk) -> None:
+        """A backlog chunk is about to be sent."""
+        self._note(chunk, backlog=True)
+
+    def acknowledge(self, ack: Ack) -> None:
+        """These chunks are committed at the server."""
+        sent = self._sent.get(ack.number)
+        if not sent:
+            return
+        through = -1 if ack.through is None else ack.through
+        for seq in [
+            seq for seq in sent if seq <= through or any(low <= seq <= high for low, high in ack.ranges)
+        ]:  # fmt: skip
+            self._forget(ack.number, seq)
+
+    def drop(self, number: int, seq: int) -> None:
+        """This chunk will not be sent again on this connection."""
+        if self.in_flight(number, seq):
+            self._forget(number, seq)
+
+    def overdue(self) -> list[tuple[int, int]]:
+        """Chunks sent too long ago without an acknowledgement; they count as not sent."""
+        limit = self._now_s() - RESEND_S
+        late = [
+            (number, seq) for number, sent in self._sent.items() for seq, note in sent.items() if note.at_s <= limit
+        ]
+        for number, seq in late:
+            self._forget(number, seq)
+        return sorted(late)
+
+    def _note(self, chunk: Chunk, *, backlog: bool) -> None:
+        if self._sent_count >= SENT_MAX:
+            raise LaneFull("sent")
+        sent = self._sent.setdefault(chunk.number, {})
+        if chunk.seq not in sent:
+            sent[chunk.seq] = _Sent(self._now_s(), backlog)
+            self._sent_count += 1
+            self._backlog_in_flight += backlog
+
+    def _forget(self, number: int, seq: int) -> None:
+        note = self._sent[number].pop(seq)
+        self._sent_count -= 1
+        self._backlog_in_flight -= note.backlog
+        if not self._sent[number]:
+            del self._sent[number]

@@ -1,0 +1,269 @@
+"""The station program: one driver, one recorder, one spool, one uplink, one camera, one player.
+
+``run`` returns after SIGTERM or SIGINT, or when cancelled, with everything measured on disk. Log lines go to
+standard error as ``key=value``; they hold no patient's name and no sample.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from telemed_station.camera.player import Player
+from telemed_station.camera.publisher import Camera
+from telemed_station.camera.sources import Sources
+from telemed_station.camera.stamps import check_contract, quiet_libraries
+from telemed_station.clock import Clock, StationClock
+from telemed_station.drivers import open_driver
+from telemed_station.drivers.driver import Driver
+from telemed_station.drivers.replay import Replay
+from telemed_station.errors import HomeInUse, ScenarioUnknown
+from telemed_station.recorder import Recorder
+from telemed_station.spool import BYTES_MAX, SpoolThread
+from telemed_station.uplink import Address, Http, Uplink, open_http
+
+PROGRAM = "telemed-station 0.1.0"
+FIRST_WELCOME_S = 3.0  # how long the first epochs wait to learn whose they are; then they are nobody's
+ORDERS_WAITING = 256  # messages of the server not yet obeyed; a healthy station has none
+LAST_WORDS_S = 1.0  # a commit takes 0.1 s
+STOP_S = 5.0  # to say goodbye to the server, the camera and the player
+
+log = structlog.get_logger("telemed.station")
+
+
+@dataclass(frozen=True)
+class StationSettings:
+    """What the command line decides.
+
+    ``device`` is ``simulator`` or ``replay:FILE``; ``camera`` is ``generated``, ``none``, ``file:PATH`` or
+    ``/dev/video0``; ``microphone`` is ``tone``, ``none``, ``file:PATH`` or ``alsa:DEVICE``; ``speaker`` is ``none``,
+    ``alsa:DEVICE`` or ``file:PATH``.
+    """
+
+    server: str
+    key: str = field(repr=False)
+    home: Path
+    device: str = "simulator"
+    scenario: str = "sinus"
+    seed: int = 1
+    device_heart_rate: bool = False
+    camera: str = "generated"
+    microphone: str = "tone"
+    speaker: str = "none"
+    spool_bytes: int = BYTES_MAX
+
+
+async def run(settings: StationSettings, clock: Clock | None = None) -> None:
+    """Run the station until it is told to stop. Raises a ``StationError`` when it cannot begin."""
+    check_contract()
+    quiet_libraries()
+    if not structlog.is_configured():
+        _log_to_stderr()
+    clock = clock or StationClock()
+    driver = open_driver(
+        settings.device, seed=settings.seed, scenario=settings.scenario, start_us=clock.stamp_us(),
+        heart_rate=settings.device_heart_rate,
+    )  # fmt: skip
+    with _home(settings.home):
+        spool = SpoolThread(settings.home / "spool.sqlite3", settings.spool_bytes)
+        try:
+            log.info("station_begins", device=driver.name, source=str(clock.source), waiting=spool.waiting.chunks)
+            _tell_loop(driver)
+            async with open_http() as http:
+                await _Station(settings, clock, driver, spool, http).run()
+        finally:
+            await spool.close()
+            log.info("station_ended", waiting=spool.waiting.chunks)
+
+
+class _Station:
+    """The parts and what the server orders them to do."""
+
+    def __init__(self, settings: StationSettings, clock: Clock, driver: Driver, spool: SpoolThread, http: Http) -> None:
+        self._clock = clock
+        self._driver = driver
+        self._spool = spool
+        self._orders: asyncio.Queue[dict[str, Any]] = asyncio.Queue(ORDERS_WAITING)
+        address = Address(settings.server, settings.key, PROGRAM)
+        self._uplink = Uplink(address, clock, spool, http, hear=self._hear, status=self._status)
+        self._recorder = Recorder(
+            driver, clock, spool, begun=self._uplink.begun, written=self._uplink.offer
+        )  # fmt: skip
+        sources = Sources(settings.camera, settings.microphone, clock, driver.since_beat_us)
+        self._camera = Camera(http, settings.server, settings.key, sources)
+        self._player = Player(http, settings.server, settings.key, settings.speaker)
+        self._incarnation = ""
+        self._welcomed = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run every part; when one fails, or a signal comes, stop them all."""
+        parts = [self._uplink.run(), self._record(), self._obey(), self._camera.run()]
+        with _signals(self._stopping):
+            tasks: list[asyncio.Task[Any]] = [asyncio.create_task(part) for part in parts]
+            tasks.append(asyncio.create_task(self._stopping.wait()))
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(STOP_S):
+                        await self._stop(tasks)
+
+    async def _stop(self, tasks: list[asyncio.Task[Any]]) -> None:
+        with contextlib.suppress(Exception):  # the last samples; whatever failed has been told already
+            await self._recorder.finish()
+            await self._last_words()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._player.close()
+
+    async def _last_words(self) -> None:
+        """Let the server acknowledge the last samples; what it does not, waits in the spool for the next run."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                while self._uplink.connected.is_set() and self._spool.waiting.chunks:
+                    await asyncio.sleep(LAST_WORDS_S / 20)
+                    await self._spool.flush()
+
+    async def _record(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_WELCOME_S):
+                await self._welcomed.wait()
+        await self._recorder.run()
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        """An order of the server; obeyed in turn. One too many is a server gone mad: the newest is left out."""
+        try:
+            self._orders.put_nowait(message)
+        except asyncio.QueueFull:
+            log.error("order_left_out", type=message.get("type"))
+
+    async def _obey(self) -> None:
+        while True:
+            message = await self._orders.get()
+            match message.get("type"):
+                case "welcome":
+                    self._incarnation = str(message.get("server"))
+                    attachment = _text(message.get("attachment"))
+                    if not self._recorder.recording or attachment != self._recorder.attachment:
+                        await self._recorder.renew(attachment)
+                    self._welcomed.set()
+                case "renew":
+                    await self._recorder.renew(_text(message.get("attachment")))
+                case "number_taken" if self._recorder.records(message["number"]):
+                    await self._recorder.renew(self._recorder.attachment)
+                case "consultation":
+                    self._consultation(message)
+                case "scenario":
+                    self.switch(str(message.get("name")))
+
+    def _consultation(self, message: dict[str, Any]) -> None:
+        found = message.get("consultation")
+        consultation = found if isinstance(found, dict) and found.get("state") == "live" else None
+        listed = message.get("publications")
+        publications = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+        self._camera.publish(
+            self._incarnation,
+            _text(consultation.get("id")) if consultation else None,
+            listed=any(one.get("by") == "station" for one in publications),
+        )
+        clinicians = [
+            (str(one.get("id")), tuple(str(kind) for kind in one.get("kinds") or ()))
+            for one in publications
+            if consultation and one.get("by") == "clinician"
+        ]
+        self._player.play(self._incarnation, clinicians)
+
+    def switch(self, scenario: str) -> None:
+        """Play another scenario of the simulator."""
+        try:
+            self._driver.switch(scenario, self._clock.stamp_us())
+        except ScenarioUnknown as error:
+            log.warning(error.code, **error.params)
+        else:
+            log.info("scenario", name=scenario)
+
+    def _status(self) -> dict[str, Any]:
+        waiting, loop = self._spool.waiting, self._driver.loop
+        return {
+            "queue": {"chunks": waiting.chunks, "bytes": waiting.bytes},
+            "call": self._player.status(),
+            "scenario": self._driver.scenario,
+            "loop": {"first": loop.first, "end": loop.end, "channels": loop.channels} if loop else None,
+            "state": "spool_full" if self._recorder.spool_full else "recording",
+        }
+
+
+def _log_to_stderr() -> None:
+    """One line an event: time, level, event and its fields as ``key=value``."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.LogfmtRenderer(key_order=("timestamp", "level", "event"), drop_missing=True),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _tell_loop(driver: Driver) -> None:
+    """Say which samples of the recording are repeated, and what the seam is like."""
+    loop = driver.loop
+    if loop is None or not isinstance(driver, Replay):
+        return
+    seam = driver.seam
+    log.info(
+        "loop", first_sample=loop.first, end_sample=loop.end, samples=loop.samples, channels=loop.channels,
+        gap=loop.gap, step_uv=max(seam.step_uv) if seam else None, seam_interval=seam.interval if seam else None,
+        shortest=seam.shortest if seam else None, longest=seam.longest if seam else None,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _home(home: Path) -> Iterator[None]:
+    """The data folder, for this program alone. Raises ``HomeInUse``."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(home / "station.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise HomeInUse(home=str(home)) from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def _signals(stopping: asyncio.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set the event; elsewhere than in the main thread nothing is done about them."""
+    loop = asyncio.get_running_loop()
+    heard: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT)
+    try:
+        for one in heard:
+            loop.add_signal_handler(one, stopping.set)
+    except (RuntimeError, ValueError, NotImplementedError):
+        heard = ()
+    try:
+        yield
+    finally:
+        for one in heard:
+            loop.remove_signal_handler(one)

@@ -1,0 +1,357 @@
+"""The station's one connection to the server: WebSocket ``/ws/station``, docs/protocol.md section 4.
+
+One task reads, one sends; the spool is the truth and the connection only carries it. When it breaks it comes
+back (``backoff.py``) and everything unacknowledged is announced and sent again. Whatever concerns the rest of the
+program (welcome, renew, consultation, scenario) is handed on as it came, through ``hear``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import aiohttp
+import structlog
+
+from telemed_station.backoff import Backoff
+from telemed_station.clock import Clock
+from telemed_station.lanes import LaneFull, Lanes
+from telemed_station.spool import Ack, Chunk, SpooledStream, SpoolThread
+
+PROTOCOL = 1
+OLDEST = 1
+HANDSHAKE_S = 10.0  # upgrade and welcome; the server allows 5 s for hello
+SILENCE_S = 15.0  # the server asks for the clock every 5 s: three missed
+SEND_S = 10.0  # a message that cannot be written for this long: the line is dead
+STATUS_S = 2.0  # docs/protocol.md section 4
+HEARTBEAT_S = 8.0  # WebSocket ping, answered within half of it
+ANSWER_S = 30.0  # an announcement; the database may be restarting
+READ_AHEAD = 16  # backlog chunks read from disk before they are sent
+TEXT_BYTES_MAX = 1 << 20
+
+REFUSED_S = 15.0  # a wrong key does not become right within seconds
+REPLACED_S = 30.0  # another program holds our key: do not fight over it
+TOO_OLD_S = 60.0
+CLOSING = {"key_revoked": REFUSED_S, "not_signed_in": REFUSED_S, "newer_connection": REPLACED_S,
+           "protocol_too_old": TOO_OLD_S}  # fmt: skip
+
+log = structlog.get_logger("telemed.station.uplink")
+
+Hear = Callable[[dict[str, Any]], None]
+
+
+Http = aiohttp.ClientSession
+
+
+def open_http() -> Http:
+    """The client that uplink, camera and player share; close it after them."""
+    return aiohttp.ClientSession()
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the server is and how the station proves who it is."""
+
+    server: str  # http:// or https://, without a path
+    key: str
+    program: str
+
+
+class _Ended(Exception):
+    """The connection is over; ``wait_s`` is how long to stay away, None for the usual backoff."""
+
+    def __init__(self, reason: str, wait_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+class Uplink:
+    """Carries the spool to the server for as long as it runs. ``begun`` and ``offer`` feed it."""
+
+    def __init__(
+        self,
+        address: Address,
+        clock: Clock,
+        spool: SpoolThread,
+        http: aiohttp.ClientSession,
+        *,
+        hear: Hear,
+        status: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._address = address
+        self._clock = clock
+        self._spool = spool
+        self._http = http
+        self._hear = hear
+        self._status = status
+        self._link: _Link | None = None
+        self.connected = asyncio.Event()  # a welcome was received and the socket is open
+
+    def begun(self, streams: Sequence[SpooledStream]) -> None:
+        """New epochs: announce them now if there is a connection, else at the next."""
+
+        def give(lanes: Lanes) -> None:
+            for stream in streams:
+                lanes.announce(stream)
+
+        self._feed(give)
+
+    def offer(self, chunks: Sequence[Chunk]) -> None:
+        """Durable chunks just made."""
+        self._feed(lambda lanes: lanes.offer(chunks))
+
+    async def run(self) -> None:
+        """Connect, carry, come back; for ever."""
+        backoff = Backoff()
+        while True:
+            wait_s: float | None = None
+            try:
+                await self._connect(backoff)
+            except _Ended as end:
+                wait_s = end.wait_s
+                log.info("disconnected", reason=str(end), wait_s=wait_s)
+            except aiohttp.WSServerHandshakeError as error:
+                wait_s = REFUSED_S if error.status in (401, 403) else None
+                log.warning("refused", status=error.status, wait_s=wait_s)
+            except LaneFull as full:
+                log.warning("disconnected", reason=f"behind: {full}")
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                log.info("unreachable", reason=type(error).__name__)
+            finally:
+                self._link = None
+                self.connected.clear()
+            await asyncio.sleep(backoff.next_s() if wait_s is None else wait_s)
+
+    def _feed(self, give: Callable[[Lanes], None]) -> None:
+        link = self._link
+        if link is not None:
+            try:
+                give(link.lanes)
+            except LaneFull as full:
+                link.give_up(full)
+            link.wake.set()
+
+    async def _connect(self, backoff: Backoff) -> None:
+        url = self._address.server.rstrip("/") + "/ws/station"
+        headers = {"Authorization": f"Bearer {self._address.key}"}
+        async with asyncio.timeout(HANDSHAKE_S):
+            socket = await self._http.ws_connect(
+                url, headers=headers, heartbeat=HEARTBEAT_S, max_msg_size=TEXT_BYTES_MAX,
+                timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
+            )  # fmt: skip
+        async with socket:
+            link = _Link(socket, self._clock, self._spool, self._hear)
+            await socket.send_json(
+                {"type": "hello", "protocol": PROTOCOL, "oldest": OLDEST, "program": self._address.program,
+                 "source": str(self._clock.source)}
+            )  # fmt: skip
+            async with asyncio.timeout(HANDSHAKE_S):
+                welcome = await link.receive()
+                while welcome.get("type") != "welcome":
+                    link.handle(welcome)
+                    welcome = await link.receive()
+            log.info("connected", server=welcome.get("server"), attachment=welcome.get("attachment"))
+            # From here on every durable chunk reaches the lanes; what was durable before is found in the spool.
+            self._link = link
+            self.connected.set()
+            self._hear(welcome)
+            backoff.reset()
+            await link.carry(self._status)
+
+
+class _Link:
+    """One open connection."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, clock: Clock, spool: SpoolThread, hear: Hear) -> None:
+        self._socket = socket
+        self._clock = clock
+        self._spool = spool
+        self._hear = hear
+        self.lanes = Lanes(asyncio.get_running_loop().time)
+        self.wake = asyncio.Event()  # something may be sent
+        self._moved = asyncio.Event()  # the server answered something
+        self._read_ahead: asyncio.Queue[Chunk] = asyncio.Queue(READ_AHEAD)
+        self._again: list[tuple[int, int]] = []
+        self._refusals: asyncio.Queue[tuple[int, int | None, str]] = asyncio.Queue(1_024)
+        self._failure: LaneFull | None = None
+
+    def give_up(self, failure: LaneFull) -> None:
+        """End the connection at the next turn of the sender."""
+        self._failure = failure
+
+    async def receive(self) -> dict[str, Any]:
+        """The next text message. Raises ``_Ended`` when the connection is over or silent."""
+        try:
+            message = await self._socket.receive(SILENCE_S)
+        except TimeoutError as error:
+            raise _Ended("silence") from error
+        if message.type is not aiohttp.WSMsgType.TEXT:
+            raise _Ended(f"closed {self._socket.close_code}")
+        try:
+            found = json.loads(message.data)
+        except ValueError as error:
+            raise _Ended("not JSON") from error
+        if not isinstance(found, dict):
+            raise _Ended("not a message")
+        return found
+
+    async def carry(self, status: Callable[[], dict[str, Any]]) -> None:
+        """Send and receive until the connection ends; raises what ended it."""
+        work = [self._read(), self._send(), self._drain(), self._report(status), self._note_refusals()]
+        tasks = [asyncio.create_task(one) for one in work]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def handle(self, message: dict[str, Any]) -> None:
+        """What the server says."""
+        kind = message.get("type")
+        if kind == "clock_ask":
+            # The stamp is taken now, between the server's two readings of its own clock.
+            self.lanes.post({"type": "clock", "echo": message.get("server_us"), "stamp_us": self._clock.stamp_us()})
+        elif kind in ("ack", "announced"):
+            ack = read_ack(message)
+            self.lanes.acknowledge(ack)
+            self._spool.acknowledge(ack)
+            if kind == "announced":
+                self.lanes.announced(ack.number)
+        elif kind == "error":
+            self._refused(message)
+        elif kind in ("renew", "consultation", "scenario"):
+            self._hear(message)
+        self._moved.set()
+        self.wake.set()
+
+    def _refused(self, message: dict[str, Any]) -> None:
+        error = message.get("error")
+        code = str(error.get("code")) if isinstance(error, dict) else "unknown"
+        number, seq = message.get("stream"), message.get("seq")
+        log.warning("server_refused", code=code, stream=number, seq=seq)
+        if code in CLOSING:
+            raise _Ended(code, CLOSING[code])
+        if not isinstance(number, int):
+            return
+        if seq is None:
+            self.lanes.refuse(number)
+        if self._refusals.full():
+            raise _Ended("too many refusals")
+        self._refusals.put_nowait((number, seq if isinstance(seq, int) else None, code))
+
+    async def _read(self) -> None:
+        while True:
+            self.handle(await self.receive())
+
+    async def _send(self) -> None:
+        while True:
+            self.wake.clear()
+            if self._failure is not None:
+                raise self._failure
+            if self.lanes.messages:
+                await self._write(json.dumps(self.lanes.messages.popleft()))
+            elif (chunk := self.lanes.next_live()) is not None:
+                await self._write(chunk.data)
+            elif not self._read_ahead.empty() and self.lanes.backlog_room():
+                chunk = self._read_ahead.get_nowait()
+                self.lanes.take_backlog(chunk)
+                await self._write(chunk.data)
+            else:
+                await self.wake.wait()
+
+    async def _write(self, data: str | bytes) -> None:
+        try:
+            async with asyncio.timeout(SEND_S):
+                await (self._socket.send_str(data) if isinstance(data, str) else self._socket.send_bytes(data))
+        except TimeoutError as error:
+            raise _Ended("line blocked") from error
+
+    async def _drain(self) -> None:
+        """Announce what the spool holds and read it ahead of the sender, newest generation first; then resend."""
+        generations = [
+            list(streams) for _, streams in groupby(await self._spool.streams(), lambda stream: stream.generation)
+        ]
+        for stream in (stream for streams in generations for stream in streams):
+            if self.lanes.waits_live(stream.number):
+                self.lanes.announce(stream)
+        for streams in generations:
+            for stream in streams:
+                self.lanes.announce(stream)
+            self.wake.set()
+            await self._answers([stream.number for stream in streams])
+            await self._spool.flush()  # what "announced" told us need not be sent
+            await self._generation(streams)
+        while True:
+            while not self._again:
+                self._moved.clear()
+                await self._moved.wait()
+            again, self._again = self._again, []
+            for number, seq in again:
+                for chunk in await self._spool.read(number, seq, seq + 1):
+                    await self._ahead(chunk)
+
+    async def _answers(self, numbers: Sequence[int]) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                while not all(self.lanes.answered(number) for number in numbers):
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError as error:
+            raise _Ended("announcement not answered") from error
+
+    async def _generation(self, streams: Sequence[SpooledStream]) -> None:
+        """The backlog of streams begun together, a few chunks of each in turn."""
+        places = {stream.number: 0 for stream in streams if not self.lanes.refused(stream.number)}
+        while places:
+            for number, from_seq in list(places.items()):
+                chunks = await self._spool.read(number, from_seq, self.lanes.live_from(number), READ_AHEAD)
+                for chunk in chunks:
+                    await self._ahead(chunk)
+                if chunks:
+                    places[number] = chunks[-1].seq + 1
+                else:
+                    del places[number]
+
+    async def _ahead(self, chunk: Chunk) -> None:
+        if not self.lanes.in_flight(chunk.number, chunk.seq) and not self.lanes.refused(chunk.number):
+            await self._read_ahead.put(chunk)
+            self.wake.set()
+
+    async def _report(self, status: Callable[[], dict[str, Any]]) -> None:
+        while True:
+            self.lanes.post({"type": "status", **status()})
+            self._again += self.lanes.overdue()
+            self.wake.set()
+            self._moved.set()
+            await asyncio.sleep(STATUS_S)
+
+    async def _note_refusals(self) -> None:
+        while True:
+            number, seq, code = await self._refusals.get()
+            if seq is None:
+                if code == "key_destroyed":
+                    log.warning("stream_discarded", stream=number, code=code)
+                    await self._spool.discard(number)
+                elif code == "announce_differs":
+                    self._hear({"type": "number_taken", "number": number})
+            elif code.startswith(("chunk_", "frame_")) and code != "frame_time":  # wrong for ever: no second try helps
+                self.lanes.drop(number, seq)
+                await self._spool.refuse(number, seq, code)
+
+
+def read_ack(message: dict[str, Any]) -> Ack:
+    """An ``ack`` or ``announced`` message. Raises ``_Ended`` when it has another shape."""
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        number, through = message["number"], message["through"]
+        ranges = tuple((int(low), int(high)) for low, high in message["ranges"])
+        if isinstance(number, int) and (through is None or isinstance(through, int)):
+            return Ack(number, through, ranges)
+    raise _Ended("bad acknowledgement")
