@@ -1,0 +1,223 @@
+"""WHIP and WHEP: a publisher posts an SDP offer to a room, a viewer to a publication; the server answers.
+
+RFC 9725 (WHIP), draft-ietf-wish-whep, RFC 8840 (trickle fragments). A room is a consultation's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from uuid import UUID
+
+from aiohttp import web
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from telemed.audit import Actor
+from telemed.consultation import consultations
+from telemed.consultation.consultations import Consultation
+from telemed.consultation.states import State
+from telemed.errors import StateRefused
+from telemed.http import keys
+from telemed.http.errors import response_of
+from telemed.http.route import Route, raw_body, uuid_of
+from telemed.identity import policy
+from telemed.media.backend import (
+    EtagMismatch,
+    EtagRequired,
+    MediaBackend,
+    MediaError,
+    MediaTypeUnsupported,
+    PublicationNotFound,
+    PublicationNotReady,
+    Resource,
+    ResourceNotFound,
+    Role,
+    SdpInvalid,
+    SdpUnsupported,
+    TooManySessions,
+)
+from telemed.media.passthrough import PassThrough
+from telemed.metrics import REGISTRY
+
+SDP = "application/sdp"
+FRAGMENT = "application/trickle-ice-sdpfrag"
+OPEN_STATES = (State.LIVE, State.INTERRUPTED)  # in which pictures and sound may pass
+PREFLIGHT_SECONDS = 600  # that a browser may remember the answer to OPTIONS
+# Any origin may ask, because a request of another origin carries no cookie here: it needs a Bearer key.
+ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
+
+
+async def discover(request: web.Request) -> web.StreamResponse:
+    """OPTIONS: what can be posted here, and the preflight of a browser."""
+    resource = "resource" in request.match_info
+    return web.Response(
+        headers=ANY_ORIGIN
+        | {
+            "Access-Control-Allow-Methods": "PATCH, DELETE, OPTIONS" if resource else "POST, HEAD, OPTIONS",
+            "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
+            "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
+            **({"Accept-Patch": FRAGMENT} if resource else {"Accept-Post": SDP}),
+        }
+    )
+
+
+async def head(request: web.Request) -> web.StreamResponse:
+    """HEAD: this is an endpoint for session descriptions; says nothing of what can be played."""
+    return web.Response(headers=ANY_ORIGIN | {"Accept-Post": SDP}, content_type=SDP)
+
+
+async def publish(request: web.Request) -> web.StreamResponse:
+    """POST /whip/{room}: begin a publication."""
+    actor: Actor = request[keys.ACTOR]
+    media = request.app[keys.MEDIA]
+    room = uuid_of(request, "room")
+    consultation = await _permitted(request, "media.publish", room, live=True)
+    offer = await _sdp(request, SDP)
+    try:
+        made = await media.publish(
+            str(consultation.id), "station" if actor.kind == "station" else "clinician", offer,
+            owner=_owner(actor), topics=(f"station:{consultation.station_id}",),
+        )
+    except MediaError as error:
+        return _refused(error)
+    return await _created(request, made, room, "whip")
+
+
+async def play(request: web.Request) -> web.StreamResponse:
+    """POST /whep/{publication}: begin to play a publication."""
+    media = request.app[keys.MEDIA]
+    publication = request.match_info["publication"]
+    try:
+        room = UUID(media.room_of(publication))
+        await _permitted(request, "media.play", room, live=True)
+        offer = await _sdp(request, SDP)
+        made = await media.play(publication, offer, owner=_owner(request[keys.ACTOR]))
+    except MediaError as error:
+        return _refused(error)
+    return await _created(request, made, room, "whep")
+
+
+async def trickle(request: web.Request) -> web.StreamResponse:
+    """PATCH: candidates that the client found after its offer."""
+    await _own(request, "media.trickle")
+    fragment = await _sdp(request, FRAGMENT)
+    await request.app[keys.MEDIA].patch(request.match_info["resource"], fragment, request.headers.get("If-Match"))
+    return web.Response(status=204, headers=ANY_ORIGIN)
+
+
+async def delete(request: web.Request) -> web.StreamResponse:
+    """DELETE: end the session."""
+    await _own(request, "media.delete")
+    await request.app[keys.MEDIA].delete(request.match_info["resource"])
+    return web.Response(headers=ANY_ORIGIN)
+
+
+def _owner(actor: Actor) -> str:
+    return f"{actor.kind}:{actor.id}"
+
+
+async def _sdp(request: web.Request, content_type: str) -> str:
+    if request.content_type != content_type:
+        raise MediaTypeUnsupported(expected=content_type)
+    try:
+        return (await raw_body(request, content_type)).decode("utf-8")
+    except UnicodeDecodeError:
+        raise SdpInvalid(reason="encoding") from None
+
+
+async def _permitted(request: web.Request, action: str, room: UUID, *, live: bool) -> Consultation:
+    """The consultation, once the policy grants the action on it. Raises ``StateRefused`` when it is not live."""
+    async with request.app[keys.DATABASE].connection() as connection:
+        consultation = await consultations.get(connection, request.app[keys.SEALER], room)
+        await policy.require(connection, request[keys.ACTOR], action, consultation.target)
+    if live and consultation.state not in OPEN_STATES:
+        raise StateRefused(state=consultation.state.value)
+    return consultation
+
+
+async def _own(request: web.Request, action: str) -> None:
+    """Pass when the resource is of this kind and of this actor, and the policy grants the action."""
+    role: Role = "publish" if request.path.startswith("/whip/") else "play"
+    place = request.app[keys.MEDIA].place(request.match_info["resource"], _owner(request[keys.ACTOR]))
+    if place.role != role:
+        raise ResourceNotFound()
+    await _permitted(request, action, UUID(place.room), live=False)
+
+
+async def _created(request: web.Request, made: Resource, room: UUID, kind: str) -> web.Response:
+    async with request.app[keys.DATABASE].connection() as connection:
+        consultation = await consultations.get(connection, request.app[keys.SEALER], room)
+    if consultation.state not in OPEN_STATES:  # it ended while the answer was made, perhaps before anyone listened
+        await request.app[keys.MEDIA].close_room(str(room))
+        raise StateRefused(state=consultation.state.value)
+    return web.Response(
+        status=201,
+        body=made.answer_sdp.encode(),
+        content_type=SDP,
+        headers=ANY_ORIGIN
+        | {
+            "Location": f"/{kind}/resources/{made.id}",
+            "ETag": made.etag,
+            "Accept-Patch": FRAGMENT,
+            "Access-Control-Expose-Headers": "Location, Link, ETag, Accept-Patch",
+        },
+    )
+
+
+def _refused(error: MediaError) -> web.Response:
+    """The refusal with its Retry-After; without one it goes on to the middleware."""
+    if error.retry_after_s is None:
+        raise error
+    answer = response_of(error)
+    answer.headers["Retry-After"] = str(error.retry_after_s)
+    return answer
+
+
+class MediaCollector(Collector):
+    """The backend's counters on ``/metrics``."""
+
+    def __init__(self, media: MediaBackend) -> None:
+        self._media = media
+
+    def collect(self) -> Iterable[Metric]:
+        """One family a counter."""
+        for name, value in self._media.stats().as_mapping().items():
+            now = name in ("publications", "viewers")
+            family = GaugeMetricFamily if now else CounterMetricFamily
+            yield family(f"telemed_media_{name}", f"Media plane: {name.replace('_', ' ')}", value=value)
+
+
+async def _media(app: web.Application) -> AsyncIterator[None]:
+    media = PassThrough(app[keys.SETTINGS].public_addresses, app[keys.ROOMS])
+    app[keys.MEDIA] = media
+    collector = MediaCollector(media)
+    REGISTRY.register(collector)
+    yield
+    REGISTRY.unregister(collector)
+    await media.close()
+
+
+CONTEXTS = (_media,)
+
+_OFFER = (MediaTypeUnsupported, SdpInvalid, SdpUnsupported, TooManySessions, StateRefused)
+_PATCH = (MediaTypeUnsupported, SdpInvalid, SdpUnsupported, ResourceNotFound, EtagRequired, EtagMismatch)
+
+ROUTES = (
+    Route("OPTIONS", "/whip/{room}", "media.discover", discover, "What a room takes; a browser's preflight"),
+    Route("POST", "/whip/{room}", "media.publish", publish, "Publish pictures and sound into a consultation",
+          status=201, errors=_OFFER),
+    Route("OPTIONS", "/whip/resources/{resource}", "media.discover", discover, "A browser's preflight"),
+    Route("PATCH", "/whip/resources/{resource}", "media.trickle", trickle, "Add ICE candidates to a publication",
+          status=204, errors=_PATCH),
+    Route("DELETE", "/whip/resources/{resource}", "media.delete", delete, "End a publication",
+          errors=(ResourceNotFound,)),
+    Route("OPTIONS", "/whep/{publication}", "media.discover", discover, "What a publication takes; a preflight"),
+    Route("HEAD", "/whep/{publication}", "media.discover", head, "Whether this is a WHEP endpoint"),
+    Route("POST", "/whep/{publication}", "media.play", play, "Play a publication",
+          status=201, errors=(*_OFFER, PublicationNotFound, PublicationNotReady)),
+    Route("OPTIONS", "/whep/resources/{resource}", "media.discover", discover, "A browser's preflight"),
+    Route("PATCH", "/whep/resources/{resource}", "media.trickle", trickle, "Add ICE candidates to a viewing",
+          status=204, errors=_PATCH),
+    Route("DELETE", "/whep/resources/{resource}", "media.delete", delete, "End a viewing",
+          errors=(ResourceNotFound,)),
+)

@@ -1,0 +1,188 @@
+"""What the server asks of a media plane, in the words of WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep).
+
+The face is fixed here; an in-process forwarder, a relay process or another engine is an adapter behind it.
+A *room* is where publications meet (a consultation's id); a *publication* is one WHIP stream in a room; a
+*resource* is one WHIP or WHEP session and is known only by its unguessable id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from telemed.errors import TelemedError
+
+By = Literal["station", "clinician"]
+Role = Literal["publish", "play"]
+
+SDP_BYTES = 65_536  # the longest legitimate offer measured is 9 KiB
+PUBLICATIONS_A_ROOM = 8  # two sides of a call, a second camera each, and room for reconnects
+VIEWERS_A_PUBLICATION = 64  # a seminar's 50 and their reconnects
+SESSIONS = 512  # resources of one server process
+RETRY_AFTER_SECONDS = 1  # a publisher that is connecting is there within a second
+
+
+class MediaError(TelemedError):
+    """The media plane refused. ``retry_after_s`` is what the Retry-After header says, None for no header."""
+
+    retry_after_s: ClassVar[int | None] = None
+
+
+class SdpInvalid(MediaError):
+    """The body is not a session description; ``reason`` names the first thing wrong with it."""
+
+    code = "sdp_invalid"
+    status = 400
+
+
+class SdpUnsupported(MediaError):
+    """The session description is well formed and asks for what is not offered here; ``reason`` names it."""
+
+    code = "sdp_unsupported"
+    status = 422
+
+
+class MediaTypeUnsupported(MediaError):
+    """The body's Content-Type is not the documented one."""
+
+    code = "media_type_unsupported"
+    status = 415
+
+
+class PublicationNotFound(MediaError):
+    """There is no such publication."""
+
+    code = "publication_not_found"
+    status = 404
+
+
+class PublicationNotReady(PublicationNotFound):
+    """The publisher is still connecting: try again after ``retry_after_s``."""
+
+    status = 409
+    retry_after_s = RETRY_AFTER_SECONDS
+
+
+class ResourceNotFound(MediaError):
+    """There is no such WHIP or WHEP session; it may have ended."""
+
+    code = "resource_not_found"
+    status = 404
+
+
+class TooManySessions(MediaError):
+    """A bound on publications or viewers is reached."""
+
+    code = "too_many_sessions"
+    status = 503
+    retry_after_s = 5
+
+
+class EtagRequired(MediaError):
+    """A PATCH must carry If-Match (RFC 9725 section 4.3.1)."""
+
+    code = "etag_required"
+    status = 428
+
+
+class EtagMismatch(MediaError):
+    """If-Match names another ICE session than the resource's own."""
+
+    code = "etag_mismatch"
+    status = 412
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One WHIP stream that can be played now. ``kinds`` is sorted: ("audio", "video")."""
+
+    id: str
+    by: By
+    kinds: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """As events and welcome messages carry it (docs/protocol.md section 4)."""
+        return {"id": self.id, "by": self.by, "kinds": list(self.kinds)}
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A WHIP or WHEP session as created: ``etag`` is quoted and strong, ready for the header."""
+
+    id: str
+    answer_sdp: str
+    etag: str
+    publication: Publication
+
+
+@dataclass(frozen=True, slots=True)
+class ResourcePlace:
+    """Where a resource belongs."""
+
+    role: Role
+    room: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaStats:
+    """Counts since start, but ``publications`` and ``viewers``, which are now."""
+
+    publications: int = 0
+    viewers: int = 0
+    packets_in: int = 0
+    packets_out: int = 0
+    packets_unsent: int = 0
+    bytes_out: int = 0
+    nacks_received: int = 0
+    packets_resent: int = 0
+    nacks_sent: int = 0
+    keyframes_asked: int = 0
+    datagrams_refused: int = 0
+
+    def as_mapping(self) -> Mapping[str, int]:
+        """Name to count, for ``/metrics``."""
+        return asdict(self)
+
+
+@runtime_checkable
+class MediaBackend(Protocol):
+    """A media plane. Every method raises :class:`MediaError` for what it refuses, and nothing else."""
+
+    async def publish(
+        self, room: str, by: By, offer_sdp: str, *, owner: str = "", topics: tuple[str, ...] = ()
+    ) -> Resource:
+        """Begin a publication; once connected it replaces the older one of the same ``by`` in the room.
+
+        A change of the room's publications is told on ``consultation:<room>`` and on ``topics``.
+        """
+
+    async def play(self, publication_id: str, offer_sdp: str, *, owner: str = "") -> Resource:
+        """Begin to play a publication. Its end ends the resource."""
+
+    async def patch(self, resource_id: str, sdpfrag: str, if_match: str | None) -> None:
+        """Add the fragment's candidates (trickle ICE). An ICE restart is ``SdpUnsupported``."""
+
+    async def delete(self, resource_id: str) -> None:
+        """End the session; its sockets are closed when this returns."""
+
+    def place(self, resource_id: str, owner: str) -> ResourcePlace:
+        """Where the resource belongs. Raises ``ResourceNotFound``, for another's resource as well."""
+
+    def room_of(self, publication_id: str) -> str:
+        """The publication's room. Raises ``PublicationNotFound``, ``PublicationNotReady``."""
+
+    def keyframe(self, publication_id: str) -> None:
+        """Ask the publisher for a whole picture; at most one request a second goes out."""
+
+    def publications(self, room: str) -> list[Publication]:
+        """What can be played in the room now, in order of connection."""
+
+    def stats(self) -> MediaStats:
+        """Counters for ``/metrics``."""
+
+    async def close_room(self, room: str) -> None:
+        """End every session of the room."""
+
+    async def close(self) -> None:
+        """End every session; idempotent."""

@@ -1,0 +1,212 @@
+"""WHIP and WHEP over HTTP, on a real server: RFC 9725's table, the policy, and anything for a body."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from telemed.http import keys
+from tests.server.conftest import server, stranger  # noqa: F401  (fixtures)
+
+SDP = "application/sdp"
+FRAGMENT = "application/trickle-ice-sdpfrag"
+MUTATIONS = 200
+
+
+class Call:
+    """A live consultation on the server, its clinician's browser and its station."""
+
+    def __init__(self, running: Any, clinician: Any, operator: Any, consultation: str) -> None:
+        self.server, self.clinician, self.operator, self.room = running, clinician, operator, consultation
+        self.media = running.app[keys.MEDIA]
+        self.key = {"Authorization": f"Bearer {running.seed.station_key}"}
+
+    async def post(self, path: str, body: Any, who: str = "station", kind: str = SDP, **headers: str) -> Any:
+        """Status, headers and text of a POST; the station has no cookie and sends no Origin."""
+        own = self.key if who == "station" else {"Origin": self.server.url}
+        client = {"operator": self.operator, "clinician": self.clinician}.get(who) or await self.server.anonymous()
+        headers = {**own, "Content-Type": kind, **headers}
+        async with client.http.post(path, data=body, headers=headers) as answer:
+            return answer.status, answer.headers, await answer.text()
+
+
+@pytest.fixture
+async def call(server: Any) -> AsyncIterator[Call]:  # noqa: F811
+    clinician, operator = await server.client("clinician"), await server.client("operator")
+    where = {"station_id": server.seed.station_id, "patient_id": str(server.seed.patients[0])}
+    status, consultation = await operator.post("/api/v1/consultations", where)
+    assert status == 201
+    status, _ = await clinician.post(f"/api/v1/consultations/{consultation['id']}/admit")
+    assert status == 200
+    yield Call(server, clinician, operator, consultation["id"])
+
+
+def code(text: str) -> str:
+    return str(json.loads(text)["error"]["code"])
+
+
+async def test_a_call_from_offer_to_end(call: Call, wait: Any, peer: Any, picture: Any, tone: Any) -> None:
+    station, page = peer(), peer()
+    for track in (picture(), tone()):
+        station.pc.addTransceiver(track, direction="sendonly")
+    with (
+        call.server.app[keys.ROOMS].listen(f"consultation:{call.room}") as room,
+        call.server.app[keys.ROOMS].listen(f"station:{call.server.seed.station_id}") as at_station,
+    ):
+        status, headers, answer = await call.post(f"/whip/{call.room}", await station.offer())
+        assert (status, headers["Content-Type"], headers["Accept-Patch"]) == (201, SDP, FRAGMENT)
+        assert headers["Location"].startswith("/whip/resources/")
+        assert headers["ETag"].startswith('"')
+        assert {"Location", "ETag"} <= set(headers["Access-Control-Expose-Headers"].split(", "))
+        assert "a=recvonly" in answer
+        assert "a=end-of-candidates" in answer
+        await station.accept(answer)
+        event = await asyncio.wait_for(room.queue.get(), 20)
+        assert await asyncio.wait_for(at_station.queue.get(), 20) == event
+    publication = event["publications"][0]
+    assert event == {
+        "type": "publications",
+        "publications": [{"id": publication["id"], "by": "station", "kinds": ["audio", "video"]}],
+    }
+    for kind in ("audio", "video"):
+        page.pc.addTransceiver(kind, direction="recvonly")
+    status, watching, answer = await call.post(f"/whep/{publication['id']}", await page.offer(), "clinician")
+    assert status == 201
+    assert "a=sendonly" in answer
+    await page.accept(answer)
+    page.consume()
+    await wait(lambda: any(hasattr(frame, "width") for frame in page.frames), "a picture decodes")
+
+    etag = {"Content-Type": FRAGMENT, "If-Match": watching["ETag"]}
+    lines = [line for line in page.pc.localDescription.sdp.splitlines() if "ice-ufrag" in line or "candidate:" in line]
+    good = "\r\n".join([*lines, "a=end-of-candidates", ""])
+    place = watching["Location"]
+    for body, changed, expected in (
+        (good, {}, (204, None)),
+        (good, {"If-Match": '"another"'}, (412, "etag_mismatch")),
+        (good, {"If-Match": None}, (428, "etag_required")),
+        (good, {"Content-Type": SDP}, (415, "media_type_unsupported")),
+        ("nonsense", {}, (400, "sdp_invalid")),
+        ("a=ice-ufrag:other\r\na=ice-pwd:" + "x" * 24 + "\r\n", {"If-Match": "*"}, (422, "sdp_unsupported")),
+    ):
+        sent = {name: value for name, value in {**etag, **changed}.items() if value is not None}
+        status, refusal = await call.clinician.send("PATCH", place, data=body, headers=sent)
+        assert (status, refusal["error"]["code"] if refusal else None) == expected
+
+    # Somebody else's resource, or one of the other kind, does not exist.
+    station_client = await call.server.anonymous()
+    assert (await station_client.delete(place, headers=call.key))[0] == 404
+    assert (await call.clinician.delete(place.replace("whep", "whip")))[0] == 404
+    assert (await call.clinician.delete(place))[0] == 200
+    assert (await call.clinician.delete(place))[0] == 404
+    await wait(lambda: page.pc.connectionState == "closed", "the page is told goodbye")
+
+    assert (await call.clinician.post(f"/api/v1/consultations/{call.room}/end"))[0] == 200
+    await wait(lambda: not call.media._sessions, "the end of the consultation ends its media")
+    await wait(lambda: station.pc.connectionState == "closed", "the station is told goodbye")
+    for peer_ in (station, page):
+        await peer_.close()
+    status, _, refusal = await call.post(f"/whip/{call.room}", "v=0\r\n")
+    assert (status, code(refusal)) == (409, "state_refused")
+
+
+async def test_who_may_and_what_is_refused(call: Call, peer: Any, stranger: Any) -> None:  # noqa: F811
+    sender = peer()
+    sender.pc.addTransceiver("video", direction="sendonly")
+    offer = await sender.offer()
+    whip = f"/whip/{call.room}"
+    assert (await call.post(whip, offer, "operator"))[0] == 403
+    outsider = {"Authorization": f"Bearer {stranger.station_key}"}
+    assert (await call.post(whip, offer, **outsider))[0] == 404
+    assert (await call.post(whip, offer, Authorization="Bearer nobody"))[0] == 401
+    assert (await call.post(whip, offer, "clinician", Origin="https://elsewhere.invalid"))[0] == 403
+    assert (await call.post(f"/whip/{uuid4()}", offer))[0] == 404
+    assert (await call.post("/whip/not-a-room", offer))[0] == 404
+    for body, kind, expected in (
+        (offer, "text/plain", (415, "media_type_unsupported")),
+        ("hello", SDP, (400, "sdp_invalid")),
+        (b"\xff\xfe", SDP, (400, "sdp_invalid")),
+        (offer + "a=" + "x" * 70_000, SDP, (413, "body_too_large")),
+        (offer.replace("a=sendonly", "a=recvonly"), SDP, (422, "sdp_unsupported")),
+        (offer.replace("VP8", "VP9").replace("H264", "H265"), SDP, (422, "sdp_unsupported")),
+        (offer + "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:1\r\n", SDP, (422, "sdp_unsupported")),
+    ):
+        status, _, text = await call.post(whip, body, kind=kind)
+        assert (status, code(text)) == expected
+    assert (await call.post(f"/whep/{uuid4()}", offer, "clinician"))[0] == 404
+    assert not call.media._sessions
+
+    status, headers, _ = await call.post(whip, offer)
+    assert status == 201
+    connecting = next(iter(call.media._sessions.values())).publication.id
+    status, headers, text = await call.post(f"/whep/{connecting}", offer, "clinician")
+    assert (status, code(text), headers["Retry-After"]) == (409, "publication_not_found", "1")
+    await sender.close()
+
+
+async def test_discovery_needs_no_sign_in(call: Call) -> None:
+    http = (await call.server.anonymous()).http
+    for path, accept in (("/whip/x", "Accept-Post"), ("/whep/x", "Accept-Post"), ("/whep/resources/x", "Accept-Patch")):
+        async with http.options(path, headers={"Origin": "https://elsewhere.invalid"}) as answer:
+            assert answer.status == 200
+            assert answer.headers["Access-Control-Allow-Origin"] == "*"
+            assert "Access-Control-Allow-Credentials" not in answer.headers
+            assert "If-Match" in answer.headers["Access-Control-Allow-Headers"]
+            assert accept in answer.headers
+            assert "Link" not in answer.headers
+    async with http.head("/whep/x") as answer:
+        assert (answer.status, answer.content_type) == (200, SDP)
+
+
+async def test_a_mutated_offer_is_answered_or_refused_and_never_breaks_the_server(call: Call, peer: Any) -> None:
+    sender = peer()
+    sender.pc.addTransceiver("audio", direction="sendonly")
+    sender.pc.addTransceiver("video", direction="sendonly")
+    offer = await sender.offer()
+    chance = random.Random(20_240_607)
+    seen = set()
+    client = await call.server.anonymous()
+    for _ in range(MUTATIONS):
+        lines = offer.split("\r\n")
+        for _ in range(chance.randint(1, 3)):
+            at = chance.randrange(len(lines))
+            line = lines[at]
+            match chance.randrange(6):
+                case 0:
+                    del lines[at]
+                case 1:
+                    lines.insert(chance.randrange(len(lines)), line)
+                case 2:
+                    lines[at] = line[: chance.randrange(len(line) + 1)]
+                case 3 if line:
+                    place = chance.randrange(len(line))
+                    lines[at] = line[:place] + chr(chance.randrange(32, 127)) + line[place + 1 :]
+                case 4:
+                    lines[at] = line.replace("9", str(chance.choice([-1, 0, 256, 70_000, 10**12])))
+                case _:
+                    lines[at] = line + chance.choice([" ", "/", ":", ";", "=", "\t", " 1", "\u0430", "\x00"])
+        headers = {**call.key, "Content-Type": SDP}
+        body = "\r\n".join(lines).encode()
+        async with client.http.post(f"/whip/{call.room}", data=body, headers=headers) as answer:
+            text = await answer.text()
+            seen.add(answer.status)
+            assert answer.status in (201, 400, 422), text
+            if answer.status == 201:
+                await call.media.delete(answer.headers["Location"].rpartition("/")[2])
+            else:
+                assert code(text) in ("sdp_invalid", "sdp_unsupported")
+    assert seen >= {201, 400}
+    assert not call.media._sessions
+    await sender.close()
+
+
+async def test_the_counters_are_on_the_metrics_page(call: Call) -> None:
+    _, page = await call.clinician.get("/metrics")
+    assert "telemed_media_publications 0.0" in page
+    assert "telemed_media_datagrams_refused_total" in page
