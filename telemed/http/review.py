@@ -1,0 +1,135 @@
+"""Reviewing a consultation: what was stored, and its waves."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Final, Literal
+
+from aiohttp import web
+from pydantic import Field
+
+from telemed.errors import KeyDestroyed
+from telemed.http import keys
+from telemed.http.announce import consultation_json, load
+from telemed.http.route import Body, Route, answer, query, uuid_of
+from telemed.http.shapes import ConsultationShown
+from telemed.identity import policy
+from telemed.vitals import review, waves
+from telemed.vitals.faults import ViewUnknown, WindowTooLarge
+from telemed.vitals.stored import open_stored
+
+WAVES: Final = "application/vnd.telemed.waves"
+READERS: Final = web.AppKey("REVIEW_READERS", asyncio.Semaphore)
+READERS_AT_ONCE: Final = 4  # of the pool's 16 connections: a slow reader holds one
+ANSWER_SECONDS: Final = 120.0  # the largest answer (48 MB) at 0.4 MB/s
+LATEST: Final = 7_258_118_400_000_000  # 2200-01-01, as everywhere on the wire
+
+
+class Segment(Body):
+    """Samples of one stream without a hole; times are consultation time, ``to_us`` exclusive."""
+
+    stream: int
+    from_us: int
+    to_us: int
+    first_sample: int
+    n: int
+
+
+class ReviewStream(Body):
+    """One device's signal over all its epochs; ``stream`` is the first of them."""
+
+    stream: int
+    kind: str
+    device: str
+    origin: Literal["measured", "recording", "simulated"]
+    channels: list[str]
+    rate: tuple[int, int]
+    from_us: int
+    to_us: int
+    segments: list[Segment]
+
+
+class Gap(Body):
+    """A hole of a signal."""
+
+    kind: str
+    from_us: int
+    to_us: int
+
+
+class StoredNumber(Body):
+    """A device's own number; ``value`` null says why in ``quality``."""
+
+    kind: str
+    value: str | None
+    unit: str
+    at_us: int
+    source: str
+    origin: Literal["measured", "recording", "simulated"]
+    derived: bool
+    quality: list[str]
+    extra: dict[str, str | None]
+
+
+class Review(Body):
+    """What was stored of a consultation."""
+
+    consultation: ConsultationShown
+    from_us: int
+    to_us: int
+    streams: list[ReviewStream]
+    gaps: list[Gap]
+    numerics: list[StoredNumber]
+    numerics_truncated: bool
+
+
+class WavesQuery(Body):
+    """A window of consultation time, ``to_us`` exclusive."""
+
+    kind: Literal["ecg", "pleth", "respiration"]
+    from_us: Annotated[int, Field(ge=0, lt=LATEST)]
+    to_us: Annotated[int, Field(ge=0, lt=LATEST)]
+    view: Literal["raw", "monitor"] = "monitor"
+    columns: Annotated[int, Field(ge=1, le=waves.COLUMNS_MAX)] | None = None
+
+
+async def read_review(request: web.Request) -> web.Response:
+    """What was stored: streams, holes, numbers."""
+    app = request.app
+    async with app[keys.DATABASE].connection() as connection:
+        consultation = await load(app, connection, uuid_of(request))
+        await policy.require(connection, request[keys.ACTOR], "review.read", consultation.target)
+        stored = await open_stored(connection, app[keys.SEALER], consultation.id)
+        found: dict[str, Any] = await review.summary(connection, stored)
+    return answer(Review.model_validate({"consultation": consultation_json(app, consultation), **found}))
+
+
+async def read_waves(request: web.Request) -> web.StreamResponse:
+    """The samples of a window."""
+    app, wanted = request.app, query(request, WavesQuery)
+    window = waves.Window(wanted.from_us, wanted.to_us, wanted.view, wanted.columns)
+    response = web.StreamResponse(headers={"Content-Type": WAVES})
+    async with asyncio.timeout(ANSWER_SECONDS), app[READERS], app[keys.DATABASE].connection() as connection:
+        consultation = await load(app, connection, uuid_of(request))
+        await policy.require(connection, request[keys.ACTOR], "review.read", consultation.target)
+        stored = await open_stored(connection, app[keys.SEALER], consultation.id)
+        async for part in waves.answer(connection, stored.waves(wanted.kind), window):
+            if not response.prepared:
+                await response.prepare(request)
+            await response.write(part)
+    await response.write_eof()
+    return response
+
+
+def prepare(app: web.Application) -> None:
+    """Bound the answers that are made at the same time."""
+    app[READERS] = asyncio.Semaphore(READERS_AT_ONCE)
+
+
+PREPARE = (prepare,)
+ROUTES = (
+    Route("GET", "/api/v1/consultations/{id}/review", "review.read", read_review, "What was stored of a consultation",
+          response=Review, errors=(KeyDestroyed,)),
+    Route("GET", "/api/v1/consultations/{id}/waves", "review.read", read_waves, "Stored samples of a window",
+          query=WavesQuery, errors=(KeyDestroyed, ViewUnknown, WindowTooLarge)),
+)

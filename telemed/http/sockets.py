@@ -1,0 +1,124 @@
+"""The two WebSockets: a station's uplink and a consultation's page. Parse, ask the policy, hand over."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+from uuid import UUID
+
+from aiohttp import web
+
+from telemed.errors import NotFound, NotSignedIn
+from telemed.http import keys
+from telemed.http.announce import consultation_json, load
+from telemed.http.middleware import cookie_name
+from telemed.http.route import Route, uuid_of
+from telemed.identity import policy, sign_ins, stations
+from telemed.store.database import Connection
+from telemed.vitals.around import Surroundings
+from telemed.vitals.commit import Committer
+from telemed.vitals.hub import Hub
+from telemed.vitals.ingest import Ingest
+from telemed.vitals.lanes import MESSAGE_BYTES
+from telemed.vitals.uplink import Uplink
+from telemed.vitals.watch import HEARTBEAT_SECONDS, ConsultationSocket, WatchSurroundings, find, target_of
+
+PAGE_BYTES: Final = 65_536  # of one message of a page; a page sends short JSON alone
+PAGES: Final[web.AppKey[set[ConsultationSocket]]] = web.AppKey("CONSULTATION_SOCKETS", set)
+
+
+async def station_socket(request: web.Request) -> web.StreamResponse:
+    """A station's uplink."""
+    app, actor = request.app, request[keys.ACTOR]
+    key = request.headers.get("Authorization", "").partition(" ")[2].strip()
+    async with app[keys.DATABASE].connection() as connection:
+        station = await stations.find(connection, key)
+        if station is None:
+            raise NotSignedIn()
+        await policy.require(connection, actor, "station_socket.open", station.target)
+    # No heartbeat of aiohttp's: with the commit queue full the socket is not read, and pongs behind data
+    # would count as lost. The uplink watches for silence itself.
+    socket = web.WebSocketResponse(compress=False, max_msg_size=MESSAGE_BYTES)
+    await socket.prepare(request)
+    await app[keys.INGEST].serve(Uplink(socket, station, sign_ins.token_hash(key), app[keys.INGEST].around))
+    return socket
+
+
+async def consultation_socket(request: web.Request) -> web.StreamResponse:
+    """A page's socket of one consultation."""
+    app, actor = request.app, request[keys.ACTOR]
+    consultation_id = uuid_of(request)
+    token = request.cookies.get(cookie_name(request), "")
+    async with app[keys.DATABASE].connection() as connection:
+        row = await find(connection, consultation_id)
+        await policy.require(connection, actor, "consultation_socket.open", target_of(row))
+    socket = web.WebSocketResponse(compress=False, max_msg_size=PAGE_BYTES, heartbeat=HEARTBEAT_SECONDS)
+    await socket.prepare(request)
+
+    async def alive(connection: Connection) -> bool:
+        # An open page counts as use: the sign-in does not idle out in the middle of a consultation.
+        return await sign_ins.find(connection, token) is not None
+
+    page = ConsultationSocket(socket, actor, row, alive, _watch_surroundings(app))
+    app[PAGES].add(page)
+    try:
+        await page.run()
+    finally:
+        app[PAGES].discard(page)
+    return socket
+
+
+def _publications(app: web.Application, consultation_id: UUID) -> list[dict[str, Any]]:
+    media = app.get(keys.MEDIA)
+    return [] if media is None else [one.as_json() for one in media.publications(str(consultation_id))]
+
+
+def _watch_surroundings(app: web.Application) -> WatchSurroundings:
+    async def snapshot(connection: Connection, consultation_id: UUID) -> dict[str, Any]:
+        consultation = await load(app, connection, consultation_id)
+        return consultation_json(app, consultation).model_dump(mode="json")
+
+    return WatchSurroundings(
+        app[keys.DATABASE], app[keys.ROOMS], app[keys.STATIONS], app[keys.HUB], app[keys.BOOT_ID],
+        lambda consultation_id: _publications(app, consultation_id), snapshot,
+    )
+
+
+async def vitals_context(app: web.Application) -> AsyncIterator[None]:
+    """The hub, the commit writers and the uplinks, from start to stop."""
+    app[keys.INGEST].start()
+    yield
+    await app[keys.INGEST].stop()
+
+
+def prepare(app: web.Application) -> None:
+    """Put the objects of the vital-sign way into the application, and let its sockets go when it stops."""
+    app[keys.HUB] = Hub()
+    app[PAGES] = set()
+    app[keys.INGEST] = Ingest(Surroundings(
+        app[keys.DATABASE], app[keys.SEALER], app[keys.ROOMS], app[keys.STATIONS], Committer(app[keys.DATABASE]),
+        app[keys.HUB], app[keys.BOOT_ID], lambda consultation_id: _publications(app, consultation_id),
+    ))
+    app.on_shutdown.append(_close_sockets)
+
+
+async def _close_sockets(app: web.Application) -> None:
+    app[keys.INGEST].close_sockets()
+    pages = app[PAGES]
+    for page in tuple(pages):
+        page.going_away()
+
+
+CONTEXTS = (vitals_context,)
+PREPARE = (prepare,)
+MESSAGES = (
+    "station_socket.hello", "station_socket.announce", "station_socket.frame", "station_socket.chunk",
+    "station_socket.clock", "station_socket.status",
+    "consultation_socket.hello", "consultation_socket.clock", "consultation_socket.watch",
+    "consultation_socket.unwatch",
+)
+ROUTES = (
+    Route("GET", "/ws/station", "station_socket.open", station_socket, "A station's uplink (WebSocket)", status=101),
+    Route("GET", "/ws/consultations/{id}", "consultation_socket.open", consultation_socket,
+          "Events and live vital signs of a consultation (WebSocket)", status=101, errors=(NotFound,)),
+)

@@ -1,0 +1,113 @@
+-- Statements of the vital-sign uplink, the live hub and review.
+
+-- name: find_stream
+select id, number, epoch, device, kind, format, origin, source, rate_num, rate_den, channels, attachment_id, born,
+       started_us, key_wrapped
+  from stream where station_id = $1 and device = $2 and kind = $3 and epoch = $4
+
+-- name: find_attachment
+select a.id, a.organisation_id, a.station_id, a.patient_id, a.consultation_id, a.opened_at, a.closed_at,
+       p.key_wrapped as patient_key
+  from attachment a join patient p on p.id = a.patient_id where a.id = $1
+
+-- name: station_key
+select key_wrapped from station where id = $1
+
+-- name: insert_stream
+insert into stream (organisation_id, station_id, number, epoch, device, kind, format, origin, source, rate_num,
+                    rate_den, channels, attachment_id, born, started_us, key_wrapped)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13,
+        date_trunc('hour', now() at time zone 'UTC') at time zone 'UTC', $14, $15)
+on conflict do nothing
+
+-- name: durable_ranges
+select min(seq) as first, max(seq) as last
+  from (select seq, seq - row_number() over (order by seq) as island from chunk where stream_id = $1 and born = $2) s
+ group by island order by 1
+
+-- name: newest_frame
+select seq, t0_us, nonce, sealed from frame where stream_id = $1 and born = $2 order by seq desc limit 1
+
+-- name: insert_chunks
+insert into chunk (stream_id, born, seq, t0_us, first_sample, n, nonce, sealed)
+select * from unnest($1::int[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[], $6::int[], $7::bytea[],
+                     $8::bytea[])
+on conflict do nothing returning stream_id, seq
+
+-- name: insert_frames
+insert into frame (stream_id, born, seq, t0_us, decoder, nonce, sealed)
+select * from unnest($1::int[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::text[], $6::bytea[], $7::bytea[])
+on conflict do nothing
+
+-- name: stored_nonces
+select c.stream_id, c.seq, c.nonce
+  from unnest($1::int[], $2::timestamptz[], $3::bigint[]) as k(stream_id, born, seq)
+  join chunk c on c.stream_id = k.stream_id and c.born = k.born and c.seq = k.seq
+
+-- name: keys_alive
+select key_hash from station_key where key_hash = any($1::bytea[]) and revoked_at is null
+
+-- name: closed_attachments
+select id, closed_at from attachment where id = any($1::uuid[]) and closed_at is not null
+
+-- name: put_fix
+insert into clock_fix (source, station_id, at, offset_us, error_us) values ($1, $2, $3, $4, $5)
+on conflict (source, at) do update set offset_us = excluded.offset_us, error_us = excluded.error_us
+ where clock_fix.station_id is not distinct from excluded.station_id
+
+-- name: drop_fix
+delete from clock_fix where source = $1 and at = $2 and station_id is not distinct from $3
+
+-- name: last_fix
+select at, offset_us, error_us from clock_fix where source = $1 and station_id = $2 order by at desc limit 1
+
+-- name: fixes
+-- A source is believed by the station that reported it alone.
+select source, at, offset_us, error_us from clock_fix
+ where source = any($1::uuid[]) and station_id = any($2::int[]) order by source, at
+
+-- name: watched
+select c.id, c.organisation_id, c.station_id, c.patient_id, c.clinician_id,
+       array(select a.id from attachment a where a.consultation_id = c.id order by a.opened_at) as attachments
+  from consultation c where c.id = $1
+
+-- name: attachments_of
+select a.id, a.opened_at, a.closed_at, p.key_wrapped as patient_key
+  from attachment a join patient p on p.id = a.patient_id where a.consultation_id = $1 order by a.opened_at
+
+-- name: streams_of
+select id, attachment_id, station_id, device, kind, format, origin, source, rate_num, rate_den, channels, born,
+       started_us, key_wrapped
+  from stream where attachment_id = any($1::uuid[]) order by id
+
+-- name: islands
+-- Runs of samples without a hole, of the chunks stamped before $3; t0_last and first_last are of the last chunk.
+with c as (
+  select first_sample as first, n, t0_us,
+         max(first_sample + n) over (order by first_sample, seq rows between unbounded preceding and 1 preceding) as before
+    from chunk where stream_id = $1 and born = $2 and first_sample is not null and t0_us < $3
+), g as (
+  select first, n, t0_us, sum((before is null or first > before)::int) over (order by first, before) as island from c
+)
+select min(first) as first, max(first + n) as past, min(t0_us) as t0_first, max(t0_us) as t0_last,
+       max(first) as first_last
+  from g group by island order by 1
+
+-- name: chunk_index
+select seq, t0_us, first_sample, n from chunk
+ where stream_id = $1 and born = $2 and first_sample is not null and t0_us < $4
+   and t0_us + n::bigint * 1000000 * $6::bigint / $5::bigint > $3
+ order by first_sample, seq
+
+-- name: chunk_bytes
+select seq, nonce, sealed from chunk where stream_id = $1 and born = $2 and seq = any($3::bigint[])
+
+-- name: frames_of
+select f.stream_id, f.seq, f.t0_us, f.nonce, f.sealed
+  from unnest($1::int[], $2::timestamptz[], $3::bigint[]) as s(id, born, before)
+  join frame f on f.stream_id = s.id and f.born = s.born and f.t0_us < s.before
+ order by f.t0_us, f.stream_id, f.seq limit $4
+
+-- name: near_fix
+select at, offset_us, error_us from clock_fix where station_id = $1
+ order by abs(extract(epoch from at - $2::timestamptz)) limit 1

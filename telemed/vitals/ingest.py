@@ -1,0 +1,112 @@
+"""The stations that are connected: one connection each, the newest; and whether their keys still hold."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from telemed.audit import record
+from telemed.errors import DatabaseUnavailable, TelemedError
+from telemed.store.database import Database, DatabaseRefused, load_sql
+from telemed.vitals.around import Surroundings
+from telemed.vitals.counters import STATIONS_CONNECTED
+from telemed.vitals.faults import KeyRevoked, NewerConnection
+from telemed.vitals.uplink import Uplink
+
+SQL = load_sql("vitals")
+log = structlog.get_logger(__name__)
+
+KEY_SECONDS: Final = 2.0  # one question for all keys; a revoked one is closed at once when told of it
+
+
+class Ingest:
+    """Every uplink of this process."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self.around = around
+        self._uplinks: dict[int, Uplink] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start the commit writers and the watch over the keys."""
+        self.around.committer.start()
+        self._task = asyncio.create_task(self._watch_keys(), name="station-keys")
+
+    def close_sockets(self) -> None:
+        """The server stops: let every station go."""
+        for uplink in tuple(self._uplinks.values()):
+            uplink.going_away()
+
+    async def stop(self) -> None:
+        """Commit what is queued (bounded) and end the tasks."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.around.committer.stop()
+
+    async def kill(self) -> None:
+        """End at once, as a crash would: what is queued was never acknowledged."""
+        if self._task is not None:
+            self._task.cancel()
+        await self.around.committer.kill()
+
+    async def serve(self, uplink: Uplink) -> None:
+        """Run one connection; an older one of the same station is told and closed."""
+        station_id = uplink.station.id
+        try:
+            await uplink.hello()
+        except TelemedError as error:
+            await uplink.refuse_and_close(error)
+            return
+        older = self._uplinks.get(station_id)
+        self._uplinks[station_id] = uplink
+        STATIONS_CONNECTED.set(len(self._uplinks))
+        if older is not None:
+            older.end(NewerConnection())
+            try:
+                await audit_takeover(self.around.database, uplink, older)
+            except DatabaseUnavailable:
+                log.warning("takeover_not_audited", station=station_id)
+        try:
+            await uplink.run()
+        finally:
+            if self._uplinks.get(station_id) is uplink:
+                del self._uplinks[station_id]
+                STATIONS_CONNECTED.set(len(self._uplinks))
+                self.around.hub.station_left(station_id)
+                self.around.presence.left(station_id)
+                self.around.rooms.publish(
+                    f"station:{station_id}", {"type": "station", "online": False, "status": None}
+                )
+
+    async def check_keys(self) -> None:
+        """End every connection whose key was revoked."""
+        uplinks = tuple(self._uplinks.values())
+        if not uplinks:
+            return
+        async with self.around.database.connection() as connection:
+            rows = await connection.fetch(SQL["keys_alive"], [one.key_hash for one in uplinks])
+        alive = {bytes(row["key_hash"]) for row in rows}
+        for uplink in uplinks:
+            if uplink.key_hash not in alive:
+                uplink.end(KeyRevoked())
+
+    async def _watch_keys(self) -> None:
+        while True:
+            await asyncio.sleep(KEY_SECONDS)
+            try:
+                await self.check_keys()
+            except (DatabaseUnavailable, DatabaseRefused):
+                continue
+
+
+async def audit_takeover(database: Database, newer: Uplink, older: Uplink) -> None:
+    """Record that a second connection came with the station's key, and that the first was ended for it."""
+    async with database.transaction() as connection:
+        for action, one in (("station_socket.newer_connection", newer), ("station_socket.displaced", older)):
+            await record(
+                connection, one.station.actor, action, "event", object_kind="station",
+                object_id=str(one.station.id), detail={"code": NewerConnection.code, "source": str(one.source)},
+            )

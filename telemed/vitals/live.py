@@ -1,0 +1,232 @@
+"""One live stream: its samples in order, and the views of it that somebody watches.
+
+The live lane takes each frame once and in order; what is late is stored and never filtered here. A view is
+computed and encoded once, while it has watchers. ``raw`` is the samples as they came; ``monitor`` is the
+causal filter of the kind (telemed_signal). Holes are bridged or restart the filter by the rule of
+``telemed_signal.gaps``; each restart has a new ``describe``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from telemed_devices.native import Frame, FrameFlags, pack_frame
+from telemed_signal.filters import MONITOR, FilterBank, FilterSpec, GapHold, Slot, quantise
+
+from telemed.vitals.counters import GAPS
+from telemed.vitals.watcher import Watcher, Wave
+
+LEAD_OFF = 0xFFFF_0000  # flag bits 16-31 (protocol section 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """physical = sample x gain + offset, in ``unit``."""
+
+    name: str
+    unit: str
+    gain: float
+    offset: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The channel as ``describe`` names it."""
+        return {"name": self.name, "unit": self.unit, "gain": self.gain, "offset": self.offset}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCard:
+    """What everybody may know of a stream. ``rate`` is samples a second as a fraction, None for numbers."""
+
+    id: int
+    station_id: int
+    attachment_id: UUID | None
+    device: str
+    kind: str
+    origin: str
+    rate: tuple[int, int] | None
+    channels: tuple[Channel, ...]
+
+    @property
+    def rate_hz(self) -> float:
+        """Samples a second; 0 for numbers."""
+        return self.rate[0] / self.rate[1] if self.rate else 0.0
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The views that can be watched."""
+        if self.rate is None:
+            return ()
+        spec = MONITOR.get(self.kind)
+        return ("monitor", "raw") if spec is not None and spec.supports(self.rate_hz) else ("raw",)
+
+    def sample_us(self, samples: int) -> int:
+        """The time that so many samples take, in microseconds, rounded to the nearest."""
+        num, den = self.rate or (1, 1)
+        return (samples * den * 2_000_000 + num) // (2 * num)
+
+
+def describe(
+    card: StreamCard, view: int, name: str, first_sample: int, filter_: dict[str, Any] | None,
+    starts: NDArray[np.int64] | None = None,
+) -> dict[str, Any]:
+    """The ``describe`` message of a view. A filter takes the constant away, so its view has offset 0.
+
+    ``starts`` are the samples at which each channel's filter started, where they are not all ``first_sample``.
+    """
+    channels = [channel.as_json() for channel in card.channels]
+    if filter_ is not None:
+        for at, channel in enumerate(channels):
+            channel["offset"] = 0.0
+            channel["first_sample"] = int(starts[at]) if starts is not None else first_sample
+    return {
+        "type": "describe", "view": view, "stream": card.id, "kind": card.kind, "name": name, "origin": card.origin,
+        "channels": channels, "rate": list(card.rate or ()), "filter": filter_, "first_sample": first_sample,
+    }
+
+
+class View:
+    """A stream as filtered for watching, or as it is."""
+
+    def __init__(self, card: StreamCard, number: int, name: str, bank: FilterBank | None) -> None:
+        self.card = card
+        self.number = number
+        self.name = name
+        self.watchers: set[Watcher] = set()
+        self._describe = ""
+        self._lane: tuple[FilterBank, Slot, GapHold] | None = None
+        self._starts: NDArray[np.int64] = np.zeros(len(card.channels), np.int64)
+        self._filter: dict[str, Any] | None = None
+        if bank is not None:
+            self._filter = bank.spec.describe(card.rate_hz)
+            self._lane = self._begun(bank)
+
+    def _begun(self, bank: FilterBank) -> tuple[FilterBank, Slot, GapHold]:
+        channels = len(self.card.channels)
+        return bank, bank.open(channels), GapHold(channels, self.card.rate_hz)
+
+    def restart(self) -> None:
+        """Begin anew with the next frame."""
+        self._describe = ""
+        if self._lane is not None:
+            bank, slot, _ = self._lane
+            bank.close(slot)
+            self._lane = self._begun(bank)
+
+    def end(self) -> None:
+        """Give back what the view held."""
+        if self._lane is not None:
+            bank, slot, _ = self._lane
+            bank.close(slot)
+            self._lane = None
+        for watcher in self.watchers:
+            watcher.forget(self.number)
+        self.watchers.clear()
+
+    def push(self, frame: Frame) -> None:
+        """Take the next frame (server's stream id, consultation time) and give it to the watchers."""
+        if self._lane is None:
+            if not self._describe:
+                self._tell(frame.first_sample)
+            self._send(replace(frame, view=self.number))
+            return
+        bank, slot, hold = self._lane
+        for piece in hold.push(frame.first_sample, frame.samples):
+            if piece.restart.any():
+                bank.reset(slot, piece.restart)
+                self._starts[piece.restart] = piece.first_sample
+            y = bank.push({slot: piece.values})[slot]
+            if piece.restart.any() or not self._describe:
+                self._tell(piece.first_sample)
+            skip = max(0, frame.first_sample - piece.first_sample)  # the bridged hole itself is not sent
+            if skip >= y.shape[0]:
+                continue
+            first = piece.first_sample + skip
+            later = first > frame.first_sample
+            self._send(replace(
+                frame, view=self.number, first_sample=first,
+                t0_us=frame.t0_us + self.card.sample_us(first - frame.first_sample),
+                samples=quantise(y[skip:], piece.missing[skip:]),
+                flags=frame.flags & ~FrameFlags.GAP if later else frame.flags,
+            ))
+
+    def _tell(self, first_sample: int) -> None:
+        starts = self._starts if self._lane is not None else None
+        self._describe = json.dumps(
+            describe(self.card, self.number, self.name, first_sample, self._filter, starts), ensure_ascii=False
+        )
+
+    def _send(self, frame: Frame) -> None:
+        wave = Wave(self.number, self._describe, pack_frame(frame))
+        for watcher in self.watchers:
+            watcher.wave(wave)
+
+
+class LiveStream:
+    """The live lane of one stream and its watched views."""
+
+    def __init__(self, card: StreamCard, bank_of: Callable[[FilterSpec, float], FilterBank]) -> None:
+        self.card = card
+        self.live = True
+        self.views: dict[str, View] = {}
+        self.cut_us: int | None = None
+        self._bank_of = bank_of
+        self._next: int | None = None
+        self._broken = False
+
+    def reconnect(self) -> None:
+        """The station came back: what it did not send live is a gap."""
+        self.live = True
+        self._next = None
+        self._broken = True
+        for view in self.views.values():
+            view.restart()
+
+    def open_view(self, name: str, number: int) -> View:
+        """The running view of this name; a new one takes ``number``."""
+        view = self.views.get(name)
+        if view is None:
+            bank = self._bank_of(MONITOR[self.card.kind], self.card.rate_hz) if name == "monitor" else None
+            view = self.views[name] = View(self.card, number, name, bank)
+        return view
+
+    def end(self) -> None:
+        """No more samples, no more watchers."""
+        self.live = False
+        for view in self.views.values():
+            view.end()
+        self.views.clear()
+
+    def accept(self, frame: Frame, t0_us: int) -> Frame | None:
+        """Take the next frame of the lane; ``t0_us`` is its consultation time.
+
+        Returns the frame as seen live (None: late, or wholly after the attachment's end).
+        """
+        if self._next is not None and frame.first_sample < self._next:
+            return None
+        if self.cut_us is not None:
+            keep = self._before(self.cut_us, t0_us, frame.n)
+            if keep <= 0:
+                return None
+            if keep < frame.n:
+                frame = replace(frame, samples=frame.samples[:, :keep])
+        hole = self._broken or frame.gap or (self._next is not None and frame.first_sample != self._next)
+        self._next = frame.first_sample + frame.n
+        self._broken = False
+        if hole:
+            GAPS.inc()
+        flags = frame.flags & LEAD_OFF | FrameFlags.PROVISIONAL | (FrameFlags.GAP if hole else 0)
+        seen = replace(frame, stream=self.card.id, t0_us=t0_us, flags=int(flags))
+        for view in self.views.values():
+            view.push(seen)
+        return seen
+
+    def _before(self, cut_us: int, t0_us: int, n: int) -> int:
+        num, den = self.card.rate or (1, 1)
+        # Sample k is at t0 + k*den/num s; keep k while that is before the cut.
+        return min(n, max(0, -(-(cut_us - t0_us) * num // (den * 1_000_000))))
