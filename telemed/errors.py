@@ -23,6 +23,8 @@ class TelemedError(Exception):
     def __init__(self, **params: str | int) -> None:
         super().__init__(self.code)
         self.params: dict[str, str | int] = dict(params)
+        # What the policy refused, until the audit has it (identity.policy.record_denial).
+        self.denial: object | None = None
 
 
 class NotSignedIn(TelemedError):
@@ -72,3 +74,52 @@ class KeyDestroyed(TelemedError):
 
     code = "key_destroyed"
     status = 410
+
+
+class CrossSite(TelemedError):
+    """A page of another site asked for this in the signed-in person's name."""
+
+    code = "cross_site"
+    status = 403
+
+
+class HttpsRequired(TelemedError):
+    """Passwords are not taken over plain HTTP from another machine."""
+
+    code = "https_required"
+    status = 403
+
+
+class BodyTooLarge(TelemedError):
+    """The request's body is larger than this path takes."""
+
+    code = "body_too_large"
+    status = 413
+
+
+class MethodNotAllowed(TelemedError):
+    """The path exists, but not with this method."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
+class BadCredentials(TelemedError):
+    """There is no such login with such a password, or the account is disabled."""
+
+    code = "bad_credentials"
+    status = 401
+
+
+class StateRefused(TelemedError):
+    """The consultation's state does not allow this; ``state`` is the state it is in."""
+
+    code = "state_refused"
+    status = 409
+
+
+class StationBusy(TelemedError):
+    """Another consultation is live at this station."""
+
+    code = "station_busy"
+    status = 409

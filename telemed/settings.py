@@ -17,6 +17,9 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=lambda: Path.home() / ".local" / "share" / "telemed")
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=1, le=65535)
+    # A TLS proxy on this host is the only way in: cookies are Secure, and the client's address is the last
+    # of X-Forwarded-For.
+    behind_tls: bool = False
     # Addresses the media plane announces, comma separated; empty: loopback alone when the server listens
     # on loopback, else every address of this host.
     public_address: str = ""

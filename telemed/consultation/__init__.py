@@ -1,0 +1,1 @@
+"""Consultations from waiting to ended: states, rooms, presence."""

@@ -1,0 +1,1 @@
+"""People cared for, their attachments to stations, their consents."""

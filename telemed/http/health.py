@@ -1,0 +1,52 @@
+"""Is the server well, what did it count, and what does it speak."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+from uuid import UUID
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from telemed.errors import DatabaseUnavailable
+from telemed.http import keys, openapi
+from telemed.http.route import Body, Route, answer
+from telemed.metrics import REGISTRY
+
+DATABASE_SECONDS = 3.0  # how long health waits for the database
+
+
+class Health(Body):
+    """``server`` is new with every start of the process."""
+
+    status: Literal["ok", "database_unavailable"]
+    server: UUID
+
+
+async def health(request: web.Request) -> web.Response:
+    """200 while the database answers, else 503 with the same shape."""
+    boot_id = request.app[keys.BOOT_ID]
+    try:
+        async with asyncio.timeout(DATABASE_SECONDS), request.app[keys.DATABASE].connection() as connection:
+            await connection.fetchval("select 1")
+    except (DatabaseUnavailable, TimeoutError):
+        return answer(Health(status="database_unavailable", server=boot_id), 503)
+    return answer(Health(status="ok", server=boot_id))
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Counters in Prometheus' text format."""
+    return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def document(request: web.Request) -> web.Response:
+    """The OpenAPI document of exactly the routes that this server has."""
+    return web.json_response(openapi.document(request.app[keys.ROUTES].rows.values()))
+
+
+ROUTES = (
+    Route("GET", "/healthz", "health.read", health, "Whether the server and its database are well", response=Health),
+    Route("GET", "/metrics", "metrics.read", metrics, "Counters in Prometheus' text format"),
+    Route("GET", "/openapi.json", "openapi.read", document, "This document"),
+)

@@ -1,0 +1,42 @@
+"""Names under which the composition root keeps its objects in the application."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from aiohttp import web
+
+from telemed.audit import Actor
+from telemed.consultation.presence import StationPresence
+from telemed.consultation.rooms import Rooms
+from telemed.http.limits import Limits
+from telemed.http.pages import Pages
+from telemed.http.route import RouteTable
+from telemed.identity.accounts import Account
+from telemed.identity.passwords import Passwords
+from telemed.media.backend import MediaBackend
+from telemed.settings import Settings
+from telemed.store.database import Database
+from telemed.store.sealing import Sealer
+from telemed.vitals.hub import Hub
+from telemed.vitals.ingest import Ingest
+
+SETTINGS = web.AppKey("SETTINGS", Settings)
+DATABASE = web.AppKey("DATABASE", Database)
+SEALER = web.AppKey("SEALER", Sealer)
+ROOMS = web.AppKey("ROOMS", Rooms)
+STATIONS = web.AppKey("STATIONS", StationPresence)
+BOOT_ID = web.AppKey("BOOT_ID", UUID)
+ROUTES = web.AppKey("ROUTES", RouteTable)
+PASSWORDS = web.AppKey("PASSWORDS", Passwords)
+LIMITS = web.AppKey("LIMITS", Limits)
+PAGES = web.AppKey("PAGES", Pages)
+# What the middleware puts into a request: who asks; for a cookie also whose and which sign-in it is.
+REQUEST_ID = web.RequestKey("REQUEST_ID", str)
+ACTOR = web.RequestKey("ACTOR", Actor)
+ACCOUNT = web.RequestKey("ACCOUNT", Account)
+SIGN_IN = web.RequestKey("SIGN_IN", bytes)
+
+MEDIA = web.AppKey("MEDIA", MediaBackend)
+INGEST = web.AppKey("INGEST", Ingest)
+HUB = web.AppKey("HUB", Hub)

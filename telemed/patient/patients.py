@@ -1,0 +1,131 @@
+"""People cared for. What names them is sealed under each one's own key; the store never sees it plain."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from telemed.errors import KeyDestroyed, NotFound, TelemedError
+from telemed.identity.policy import Target
+from telemed.store.database import Connection, load_sql
+from telemed.store.sealing import NONCE_BYTES, DataKey, Sealer
+
+SQL = load_sql("patient")
+LISTED = 200  # patients in one answer, newest first
+
+
+class StillAttached(TelemedError):
+    """The patient is connected to a station; close the attachment first."""
+
+    code = "still_attached"
+    status = 409
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """A number that some register gave the person; ``system`` names the register."""
+
+    system: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What names a patient. Only ever in memory and in sealed bytes."""
+
+    name: str
+    birth_year: int
+    identifiers: tuple[Identifier, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """A patient; ``person`` is None once the key is destroyed."""
+
+    id: UUID
+    organisation_id: UUID
+    person: Person | None
+    provisional: bool
+    created_at: datetime
+
+    @property
+    def target(self) -> Target:
+        """The patient as the policy sees it."""
+        return Target("patient", str(self.id), self.organisation_id, patient_id=self.id)
+
+
+async def create(
+    connection: Connection, sealer: Sealer, organisation_id: UUID, person: Person, *, provisional: bool = False
+) -> Patient:
+    """Seal a person under a new key and keep both."""
+    patient_id, key = uuid4(), sealer.new_key()
+    row = await connection.fetchrow(
+        SQL["patient_create"], patient_id, organisation_id, _seal(key, patient_id, person),
+        sealer.wrap(key), provisional,
+    )
+    return _patient_of(row, sealer)
+
+
+async def listed(connection: Connection, sealer: Sealer, organisation_id: UUID) -> list[Patient]:
+    """The organisation's patients, newest first, at most ``LISTED``."""
+    return [_patient_of(row, sealer) for row in await connection.fetch(SQL["patient_list"], organisation_id, LISTED)]
+
+
+async def get(connection: Connection, sealer: Sealer, patient_id: UUID) -> Patient:
+    """The patient. Raises ``NotFound``."""
+    row = await connection.fetchrow(SQL["patient_get"], patient_id)
+    if row is None:
+        raise NotFound()
+    return _patient_of(row, sealer)
+
+
+async def lock(connection: Connection, patient_id: UUID) -> None:
+    """Hold the patient until the transaction ends: opening an attachment and destroying the key exclude each other."""
+    await connection.fetchrow(SQL["patient_lock"], patient_id)
+
+
+async def destroy_key(connection: Connection, patient_id: UUID) -> None:
+    """Destroy the patient's key, inside a transaction: what it sealed is lost for everyone, for good.
+
+    Raises ``StillAttached`` while the patient is connected to a station, ``KeyDestroyed`` when it is gone already.
+    """
+    await lock(connection, patient_id)
+    if await connection.fetchval(SQL["patient_attached"], patient_id) is not None:
+        raise StillAttached()
+    if await connection.execute(SQL["patient_destroy_key"], patient_id) != "UPDATE 1":
+        raise KeyDestroyed()
+
+
+def unseal(sealer: Sealer, patient_id: UUID, sealed: bytes | None, key_wrapped: bytes | None) -> Person | None:
+    """The person in a patient row; None when the key is destroyed."""
+    if sealed is None or key_wrapped is None:
+        return None
+    key = DataKey(sealer.unwrap(key_wrapped))
+    plain = json.loads(key.open(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _context(patient_id)))
+    identifiers: Sequence[Mapping[str, str]] = plain["identifiers"]
+    return Person(
+        plain["name"], plain["birth_year"], tuple(Identifier(one["system"], one["value"]) for one in identifiers)
+    )
+
+
+def _seal(key: bytes, patient_id: UUID, person: Person) -> bytes:
+    plain = json.dumps({
+        "name": person.name,
+        "birth_year": person.birth_year,
+        "identifiers": [{"system": one.system, "value": one.value} for one in person.identifiers],
+    })
+    nonce, sealed = DataKey(key).seal(plain.encode(), _context(patient_id))
+    return nonce + sealed
+
+
+def _context(patient_id: UUID) -> bytes:
+    return b"patient" + patient_id.bytes
+
+
+def _patient_of(row: Mapping[str, Any], sealer: Sealer) -> Patient:
+    person = unseal(sealer, row["id"], row["sealed"], row["key_wrapped"])
+    return Patient(row["id"], row["organisation_id"], person, row["provisional"], row["created_at"])

@@ -1,0 +1,68 @@
+-- name: patient_create
+insert into patient (id, organisation_id, sealed, key_wrapped, provisional) values ($1, $2, $3, $4, $5)
+returning id, organisation_id, sealed, key_wrapped, provisional, created_at, key_destroyed_at
+
+-- name: patient_list
+select id, organisation_id, sealed, key_wrapped, provisional, created_at, key_destroyed_at
+from patient where organisation_id = $1 order by created_at desc, id limit $2
+
+-- name: patient_get
+select id, organisation_id, sealed, key_wrapped, provisional, created_at, key_destroyed_at from patient where id = $1
+
+-- name: patient_lock
+select id from patient where id = $1 for update
+
+-- name: patient_attached
+select 1 from attachment where patient_id = $1 and closed_at is null limit 1
+
+-- name: patient_destroy_key
+update patient set key_wrapped = null, sealed = null, key_destroyed_at = now()
+where id = $1 and key_wrapped is not null
+
+-- name: consent_record
+insert into consent_event (organisation_id, patient_id, consultation_id, purpose, given, version, language, given_by,
+                           witness_id)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+returning id, consultation_id, purpose, given, version, language, given_by, witness_id, at
+
+-- name: consent_list
+select id, consultation_id, purpose, given, version, language, given_by, witness_id, at
+from consent_event where patient_id = $1 order by id desc limit $2
+
+-- name: attachment_current
+select id, organisation_id, station_id, patient_id, consultation_id, opened_at, closed_at, closed_reason
+from attachment where station_id = $1 and closed_at is null
+
+-- name: attachment_get
+select id, organisation_id, station_id, patient_id, consultation_id, opened_at, closed_at, closed_reason
+from attachment where id = $1
+
+-- name: attachment_list
+select id, organisation_id, station_id, patient_id, consultation_id, opened_at, closed_at, closed_reason
+from attachment where station_id = $1 order by opened_at desc limit $2
+
+-- name: attachment_moment
+-- Not before the station's last interval ended, should the server's clock have been set back.
+select greatest(clock_timestamp(), max(closed_at), max(opened_at)) from attachment where station_id = $1
+
+-- name: attachment_open
+insert into attachment (id, organisation_id, station_id, patient_id, consultation_id, opened_at, opened_by)
+values ($1, $2, $3, $4, $5, $6, $7)
+returning id, organisation_id, station_id, patient_id, consultation_id, opened_at, closed_at, closed_reason
+
+-- name: attachment_close
+update attachment set closed_at = greatest($2, opened_at), closed_by = $3, closed_reason = $4
+where id = $1 and closed_at is null
+returning id, organisation_id, station_id, patient_id, consultation_id, opened_at, closed_at, closed_reason
+
+-- name: attachment_join
+-- An open interval of the same patient becomes the consultation's.
+update attachment set consultation_id = $3
+where station_id = $1 and patient_id = $2 and closed_at is null and consultation_id is null
+
+-- name: attachment_of_consultation
+select id, organisation_id, station_id, patient_id, consultation_id, opened_at, closed_at, closed_reason
+from attachment where consultation_id = $1 and closed_at is null
+
+-- name: attachment_key
+select patient.key_wrapped from attachment join patient on patient.id = attachment.patient_id where attachment.id = $1

@@ -1,0 +1,135 @@
+"""Every read of a patient is one row of the audit, in the transaction of the read; no row, no read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+import pytest
+
+from telemed.http import keys
+from telemed.identity.policy import POLICY
+
+
+async def rows(server: Any) -> list[dict[str, Any]]:
+    async with server.database.connection() as connection:
+        found = await connection.fetch(
+            "select actor_id, action, outcome, object_kind, object_id, patient_id, detail from audit_event order by id"
+        )
+    return [dict(row) for row in found]
+
+
+async def world(server: Any) -> dict[str, str]:
+    """Path of every route that reads patient data, by the action."""
+    operator, clinician = await server.client("operator"), await server.client("clinician")
+    where = {"station_id": server.seed.station_id, "patient_id": str(server.seed.patients[0])}
+    _, consultation = await operator.post("/api/v1/consultations", where)
+    await operator.post("/api/v1/attachments", where | {"consultation_id": consultation["id"]})
+    await clinician.post(f"/api/v1/consultations/{consultation['id']}/admit")
+    patient, one = f"/api/v1/patients/{server.seed.patients[0]}", f"/api/v1/consultations/{consultation['id']}"
+    return {
+        "GET /api/v1/patients": "/api/v1/patients",
+        "GET /api/v1/patients/{id}": patient,
+        "GET /api/v1/patients/{id}/consents": f"{patient}/consents",
+        "GET /api/v1/consultations": "/api/v1/consultations",
+        "GET /api/v1/consultations/{id}": one,
+        "GET /api/v1/consultations/{id}/review": f"{one}/review",
+        "GET /api/v1/consultations/{id}/waves": f"{one}/waves?kind=ecg&from_us=0&to_us=1000000&view=raw",
+        "GET /api/v1/attachments": f"/api/v1/attachments?station_id={server.seed.station_id}",
+    }
+
+
+async def test_every_read_of_a_patient_is_one_row(server: Any) -> None:
+    paths = await world(server)
+    reads = {
+        f"{row.method} {row.path}" for row in server.app[keys.ROUTES].rows.values()
+        if row.method == "GET" and POLICY[row.action].audited and row.path.startswith("/api/")
+    }
+    assert reads == set(paths)
+    for name, path in paths.items():
+        client = await server.client("operator" if "attachments" in name else "clinician")
+        before = len(await rows(server))
+        status, answer = await client.get(path)
+        assert status == 200, (name, answer)
+        added = (await rows(server))[before:]
+        assert len(added) == 1, name
+        patient = server.seed.patients[0]
+        assert added[0]["outcome"] == "permit"
+        assert added[0]["patient_id"] == patient or str(patient) in added[0]["detail"], name
+
+
+async def test_what_cannot_be_recorded_is_not_shown(server: Any, database_urls: Any) -> None:
+    paths = await world(server)
+    owner = await asyncpg.connect(database_urls.owner)
+    try:
+        await owner.execute("revoke insert on audit_event from telemed_app")
+    finally:
+        await owner.close()
+    for name, path in paths.items():
+        client = await server.client("operator" if "attachments" in name else "clinician")
+        status, answer = await client.get(path)
+        assert (status, answer) == (500, {"error": {"code": "internal_error", "params": {}}}), name
+
+
+async def test_the_audit_is_read_by_patient_and_by_page(server: Any, stranger: Any) -> None:
+    await world(server)
+    auditor, clinician = await server.client("auditor"), await server.client("clinician")
+    patient = server.seed.patients[1]
+    await clinician.get("/api/v1/patients")
+    await clinician.get(f"/api/v1/patients/{patient}")
+    _, answer = await auditor.get(f"/api/v1/audit?patient_id={patient}")
+    assert [event["action"] for event in answer["events"]] == ["patient.read", "patient.list"]
+    assert {event["actor_id"] for event in answer["events"]} == {str(server.seed.accounts["clinician"])}
+
+    seen: list[int] = []
+    before = ""
+    while True:
+        _, page = await auditor.get(f"/api/v1/audit?limit=2{before}")
+        seen += [event["id"] for event in page["events"]]
+        if page["next"] is None:
+            break
+        before = f"&before={page['next']}"
+    assert seen == sorted(seen, reverse=True)
+    assert len(seen) == len(await rows(server))
+    _, elsewhere = await (await server.client("auditor", stranger)).get("/api/v1/audit")
+    assert elsewhere["events"] == []
+
+
+async def test_the_servers_role_cannot_change_the_audit(server: Any) -> None:
+    for statement in (
+        "update audit_event set action = 'x'", "delete from audit_event", "truncate audit_event",
+        "update consent_event set given = true", "delete from consent_event", "truncate consent_event",
+    ):
+        async with server.database.connection() as connection:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+
+
+async def test_a_stations_events_are_listed(server: Any) -> None:
+    administrator, auditor = await server.client("administrator"), await server.client("auditor")
+    station = f"/api/v1/stations/{server.seed.station_id}"
+    with server.app[keys.ROOMS].listen(f"station:{server.seed.station_id}") as socket:
+        status, revoked = await administrator.delete(f"{station}/keys/{server.seed.station_key_id}")
+        assert (status, revoked["revoked_at"] is not None) == (200, True)
+        assert socket.queue.get_nowait() == {"type": "key_revoked", "key": str(server.seed.station_key_id)}
+    status, again = await administrator.delete(f"{station}/keys/{server.seed.station_key_id}")
+    assert again == revoked
+    _, answer = await auditor.get(f"{station}/events")
+    assert [event["action"] for event in answer["events"]] == ["station.key_revoke"] * 2
+    assert answer["events"][0]["detail"] == {"key": str(server.seed.station_key_id)}
+    _, listed = await auditor.get(f"{station}/keys")
+    assert "key" not in listed["keys"][0]
+
+
+async def test_consents_are_events(server: Any) -> None:
+    operator = await server.client("operator")
+    path = f"/api/v1/patients/{server.seed.patients[0]}/consents"
+    for given in (True, False):
+        status, _ = await operator.post(path, {
+            "purpose": "recording", "given": given, "version": "2026-1", "language": "bg", "given_by": "patient",
+        })
+        assert status == 201
+    _, answer = await operator.get(path)
+    assert [(one["given"], one["witness_id"]) for one in answer["consents"]] == [
+        (False, str(server.seed.accounts["operator"])), (True, str(server.seed.accounts["operator"])),
+    ]
