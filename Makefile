@@ -1,0 +1,75 @@
+# Telemed. Every target sets up what it needs by itself, from a bare clone, and only once.
+# Needs python3 >= 3.11 with python3-venv, and make; Node is used where it is there and fetched where it is not.
+
+PORT ?= 8080
+TELEMED_HOME ?= $(CURDIR)/.telemed
+export TELEMED_HOME
+
+PREPARE = @sh make/prepare.sh
+BIN = .venv/bin
+
+.PHONY: help demo test lint bench faults fuzz peers web locks chroot clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo [PORT=8080]  everything from nothing: server, database, a demo station, a demo clinician'
+	@echo 'make test              everything from nothing: linters, type checks, web and Python tests'
+	@echo 'make lint              the linters and type checks alone'
+	@echo 'make bench             the side-by-side benchmarks; make bench-NAME runs one'
+	@echo 'make faults            the long fault tests; make fuzz: the long fuzz tests'
+	@echo 'make peers             installs what benchmarks and fault tests need beside Telemed (as root)'
+	@echo 'make web               the built web app; make locks: the locks anew'
+	@echo 'make chroot            make demo in a fresh Debian 12 with python3, python3-venv and make (as root)'
+	@echo 'make clean             removes everything that was built; the data in .telemed stays'
+
+demo:
+	$(PREPARE) run web
+	@exec $(BIN)/python -m telemed demo --port $(PORT)
+
+test: lint
+	$(PREPARE) chromium
+	$(PREPARE) npm test
+	@echo 'pytest'
+	@$(BIN)/python -m pytest
+
+lint:
+	$(PREPARE) dev web
+	@echo 'ruff check'
+	@$(BIN)/ruff check --quiet --output-format concise .
+	@echo 'mypy --strict'
+	@$(BIN)/mypy
+	@echo 'import contracts'
+	@$(BIN)/lint-imports --no-cache --no-logo
+	$(PREPARE) npm lint typecheck
+
+bench:
+	$(PREPARE) chromium web
+	@for file in benchmarks/[a-z]*.py; do $(BIN)/python "$$file" || exit 1; done
+
+bench-%:
+	$(PREPARE) chromium web
+	@$(BIN)/python "benchmarks/$(subst -,_,$*).py"
+
+faults:
+	$(PREPARE) chromium web
+	@$(BIN)/python -m pytest -k 'kill or away'
+
+fuzz:
+	$(PREPARE) dev
+	@$(BIN)/python -m pytest --hypothesis-profile=fuzz tests/devices tests/dsp tests/vitals
+
+peers:
+	@sh make/peers.sh
+
+web:
+	$(PREPARE) web
+
+locks:
+	$(PREPARE) locks
+
+chroot:
+	@sh make/chroot.sh
+
+clean:
+	@rm -rf .venv build web/node_modules web/telemed_web/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,47 @@
+"""What the demo prints once it runs: where to go, how to sign in, what to press. In both languages."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+WIDTH = 92  # fits a terminal of 100 columns; rich narrows it where there are fewer
+
+STEPS = (
+    (
+        "Open the address, sign in and press Open beside the waiting patient. Allow camera and microphone, or go on "
+        "without. Press End consultation, then Review to scroll back through it. The next patient waits.",
+        "Отворете адреса, влезте и натиснете „Отвори“ до чакащия пациент. Разрешете камера и микрофон или "
+        "продължете без тях. Натиснете „Приключи консултацията“, после „Преглед на записа“. "
+        "Следващият пациент чака.",
+    ),
+    (
+        "The ECG is a recording, the other signals are simulated. Telemed is not a medical device: do not rely on it "
+        "in an emergency; call 112.",
+        "ЕКГ е запис, останалите сигнали са симулирани. Telemed не е медицинско изделие: при спешен случай не "
+        "разчитайте на него; обадете се на 112.",
+    ),
+)
+
+
+def show(address: str, passwords: Mapping[str, str], home: Path) -> None:
+    """Print the panel; without a terminal it is plain text of the same width."""
+    console = Console(width=None if Console().is_terminal else WIDTH, highlight=False)
+    signs = Table.grid(padding=(0, 3))
+    signs.add_row(Text("Address / Адрес"), Text(address, style="bold underline", no_wrap=True))
+    width = max(map(len, passwords))
+    for number, (login, password) in enumerate(passwords.items()):
+        title = "" if number else "Sign in / Вход"  # the first is the clinician, for whom the demo is
+        signs.add_row(Text(title), Text(f"{login:<{width}}   {password}", "dim" if number else "bold"))
+    blocks: list[RenderableType] = [signs]
+    blocks += [Text(f"\n{english}\n{bulgarian}") for english, bulgarian in STEPS]
+    blocks.append(Text(f"\nCtrl-C ends it / спира. Data / данни: {home}", "dim"))
+    panel = Panel(Group(*blocks), title="Telemed", border_style="cyan", width=min(WIDTH, console.width), padding=(1, 2))
+    with contextlib.suppress(OSError):
+        console.print(panel)

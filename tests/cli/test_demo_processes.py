@@ -1,0 +1,50 @@
+"""The demo's processes: whoever is killed comes back, and nobody outlives the demo, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+
+def part(demo: Any, word: str) -> psutil.Process | None:
+    """The demo's running child whose command has this word."""
+    for child in psutil.Process(demo.process.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.status() != psutil.STATUS_ZOMBIE and word in child.cmdline():
+                return child
+    return None
+
+
+def test_the_demo_keeps_its_parts_running_and_takes_all_of_them_along(stage: Any, home: Path) -> None:
+    with stage.running("demo", home) as demo:
+        stage.until(lambda: part(demo, "station"), "a station runs")
+        for word in ("serve", "station"):
+            killed = part(demo, word)
+            assert killed is not None
+            killed.kill()
+            stage.until(lambda word=word, killed=killed: part(demo, word) not in (None, killed), f"another {word} runs")
+        stage.until(demo.healthy, "it serves again")
+        family = stage.family(psutil.Process(demo.process.pid))
+        assert {"serve", "station", "demo"} <= {word for one in family for word in one.cmdline()}
+        demo.process.kill()
+        stage.until(lambda: not stage.alive(family), "everything has ended")
+        record = json.loads((home / "demo.json").read_text())
+
+    with stage.running("demo", home) as demo:
+        printed = ""
+        while "Ctrl-C" not in printed:  # the demo itself bounds how long it takes to say so
+            printed += demo.process.stdout.readline()
+        family = stage.family(psutil.Process(demo.process.pid))
+        demo.process.send_signal(signal.SIGINT)
+        _, complaints = demo.process.communicate(timeout=60)
+        assert demo.process.returncode == 0
+        assert complaints == ""
+        assert not stage.alive(family)
+    assert json.loads((home / "demo.json").read_text()) == record
+    for wanted in (demo.address, "demo-clinician", record["passwords"]["demo-clinician"], str(home)):
+        assert wanted in printed
