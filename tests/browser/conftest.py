@@ -1,0 +1,285 @@
+"""A real demo, started as a newcomer starts it, and a real Chromium that looks at it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+import psutil
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 60.0  # first start: initdb, migrations, seeding, on two busy cores
+STOP_SECONDS = 20.0
+BROWSER_HZ = 880
+
+# Remembers every peer connection of the page, so that a test can ask for its statistics.
+REMEMBER_PEERS = """
+window.__peers = [];
+const Native = window.RTCPeerConnection;
+window.RTCPeerConnection = class extends Native {
+  constructor(...args) { super(...args); window.__peers.push(this); }
+};
+"""
+
+FRAMES_DECODED = """async () => {
+  let frames = 0;
+  for (const peer of window.__peers) {
+    if (peer.connectionState === 'closed') continue;
+    for (const row of (await peer.getStats()).values())
+      if (row.type === 'inbound-rtp' && row.kind === 'video') frames = Math.max(frames, row.framesDecoded || 0);
+  }
+  return frames;
+}"""
+
+# The loudest frequency of the remote sound, in Hz, or 0 in silence. A new analyser each time the stream changes.
+REMOTE_HZ = """async () => {
+  const video = document.getElementById('remote-video');
+  const stream = video && video.srcObject;
+  if (!stream || !stream.getAudioTracks().some((track) => track.readyState === 'live')) return 0;
+  if (!window.__ear || window.__ear.stream !== stream || window.__ear.tracks !== stream.getAudioTracks().length) {
+    if (window.__ear) await window.__ear.context.close();
+    const context = new AudioContext();
+    await context.resume();
+    const analyser = context.createAnalyser();
+    analyser.fftSize = 8192;
+    analyser.smoothingTimeConstant = 0;
+    context.createMediaStreamSource(stream).connect(analyser);
+    window.__ear = {stream, context, analyser, tracks: stream.getAudioTracks().length};
+    await new Promise((done) => setTimeout(done, 300));
+  }
+  const {analyser, context} = window.__ear;
+  const bins = new Float32Array(analyser.frequencyBinCount);
+  analyser.getFloatFrequencyData(bins);
+  let best = 0;
+  for (let i = 1; i < bins.length; i++) if (bins[i] > bins[best]) best = i;
+  return bins[best] < -70 ? 0 : best * context.sampleRate / analyser.fftSize;
+}"""
+
+
+async def until(condition: Callable[[], Awaitable[Any]], seconds: float, what: str) -> Any:
+    """Wait for the condition to be true; fail with ``what`` after the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = await condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds:.0f} s: {what}")
+        await asyncio.sleep(0.1)
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that nobody holds now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Demo:
+    """A running ``telemed demo``."""
+
+    process: subprocess.Popen[bytes]
+    home: Path
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def password(self, login: str) -> str:
+        """The password that the demo made for this login at its first start."""
+        return str(json.loads((self.home / "demo.json").read_text())["passwords"][login])
+
+    def server(self) -> psutil.Process:
+        """The process of ``telemed serve``."""
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            if child.is_running() and child.status() != psutil.STATUS_ZOMBIE and "serve" in child.cmdline():
+                return child
+        raise LookupError("no server runs")
+
+    async def healthy(self) -> bool:
+        """Whether the server answers."""
+        try:
+            async with aiohttp.ClientSession() as http, http.get(self.url + "/healthz") as answer:
+                return answer.status == 200
+        except (aiohttp.ClientError, OSError):
+            return False
+
+    async def invites(self) -> bool:
+        """Whether the demo has printed how to sign in: it serves, its people are there and a patient waits."""
+        return "demo-clinician" in self.log.read_text(errors="replace")
+
+
+@asynccontextmanager
+async def run_demo(folder: Path) -> AsyncIterator[Demo]:
+    """Start a demo in its own home; stop it, and see that nothing of it is left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    log = folder / "demo.log"
+    environment = {**os.environ, "TELEMED_HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1"}
+    environment.pop("DATABASE_URL", None)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "telemed", "demo", "--port", str(port)],
+            cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
+        )
+    demo = Demo(process, folder / "home", port, log)
+    family: list[psutil.Process] = []
+    try:
+        await until(demo.invites, START_SECONDS, f"the demo serves; its log: {log.read_text()[-2000:]}")
+        yield demo
+        family = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
+        assert not alive, f"left running: {alive}"
+
+
+def chromium() -> str:
+    """The Chromium of this machine; ``make test`` installs one."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found:
+            return found
+    return ""
+
+
+def write_tone(path: Path) -> None:
+    """A WAV file with ten seconds of 880 Hz: a whole number of cycles, so that it loops without a click."""
+    rate = 48000
+    samples = (0.25 * 32767 * np.sin(2 * np.pi * BROWSER_HZ * np.arange(rate * 10) / rate)).astype("<i2")
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(rate)
+        out.writeframes(samples.tobytes())
+
+
+@asynccontextmanager
+async def run_browser(folder: Path, devices: bool = True) -> AsyncIterator[Browser]:
+    """Chromium with a moving test picture as camera and 880 Hz as microphone, or with neither."""
+    tone = folder / "tone.wav"
+    write_tone(tone)
+    arguments = [
+        "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required",
+        *(["--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={tone}"] if devices else []),
+        "--allow-loopback-in-peer-connection", "--disable-features=WebRtcHideLocalIpsWithMdns",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", "--no-first-run", "--disable-gpu",
+        "--disable-background-timer-throttling", "--disable-renderer-backgrounding",
+        "--disable-backgrounding-occluded-windows",
+    ]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=chromium() or None, args=arguments, chromium_sandbox=False
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@dataclass
+class Visitor:
+    """Someone at a page, signed in."""
+
+    demo: Demo
+    context: BrowserContext
+    page: Page
+    http: aiohttp.ClientSession
+    faults: list[str] = field(default_factory=list)
+
+    async def frames_decoded(self) -> int:
+        return int(await self.page.evaluate(FRAMES_DECODED))
+
+    async def remote_hz(self) -> float:
+        return float(await self.page.evaluate(REMOTE_HZ))
+
+    async def api(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the API as this person; the answer's JSON."""
+        async with self.http.request(
+            method, self.demo.url + path, json=body, headers={"Origin": self.demo.url}
+        ) as answer:
+            text = await answer.text()
+            assert answer.status < 300, f"{method} {path}: {answer.status} {text[:400]}"
+            return json.loads(text) if text else None
+
+    async def call(self) -> dict[str, Any]:
+        """What the demo station says of the call; empty while the server cannot be asked."""
+        try:
+            stations = await self.api("GET", "/api/v1/stations")
+        except (aiohttp.ClientError, OSError, AssertionError):
+            return {}
+        rows = stations["stations"] if isinstance(stations, dict) else stations
+        return dict((rows[0].get("status") or {}).get("call") or {})
+
+
+@asynccontextmanager
+async def visit(demo: Demo, browser: Browser, language: str, size: tuple[int, int]) -> AsyncIterator[Visitor]:
+    """The demo clinician at a fresh browser, signed in through the page; the same sign-in for the API."""
+    context = await browser.new_context(
+        locale="bg-BG" if language == "bg" else "en-GB", viewport={"width": size[0], "height": size[1]},
+        permissions=["camera", "microphone"], timezone_id="Europe/Sofia",
+    )
+    await context.add_init_script(REMEMBER_PEERS)
+    page = await context.new_page()
+    page.set_default_timeout(20_000)
+    # The jar of a plain client refuses cookies of an address unless told otherwise.
+    http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+    visitor = Visitor(demo, context, page, http)
+    page.on("pageerror", lambda error: visitor.faults.append(str(error)))
+    login, password = "demo-clinician", demo.password("demo-clinician")
+    try:
+        async with http.post(
+            demo.url + "/api/v1/sign-in",
+            json={"login": login, "password": password}, headers={"Origin": demo.url},
+        ) as answer:
+            assert answer.status < 300, await answer.text()
+        await page.goto(demo.url)
+        await page.locator("input[autocomplete=username]").fill(login)
+        await page.locator("input[autocomplete=current-password]").fill(password)
+        await page.locator("button[type=submit]").click()
+        yield visitor
+    finally:
+        await http.close()
+        await context.close()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the tests of this folder use."""
+
+    run_demo: Callable[[Path], Any] = run_demo
+    run_browser: Callable[..., Any] = run_browser
+    visit: Callable[..., Any] = visit
+    until: Callable[..., Awaitable[Any]] = until
+
+
+@pytest.fixture(scope="session")
+def stage() -> Stage:
+    """The demo, the browser and the visitor; fails when no Chromium is there, because ``make test`` installs one."""
+    return Stage()
