@@ -1,0 +1,76 @@
+/** The HTTP API. Every refusal becomes an ApiError with the server's stable code; no answer at all is `no_connection`. */
+import type { ErrorBody } from "../protocol/messages";
+import type { Account, ConsultationInfo, ReviewAnswer, StationInfo } from "./types";
+
+const ROOT = "/api/v1";
+const WAIT_MS = 15_000;
+
+export class ApiError extends Error {
+  constructor(
+    readonly code: string,
+    readonly params: Readonly<Record<string, string | number>>,
+    readonly status: number,
+  ) {
+    super(code);
+  }
+}
+
+async function call(
+  method: string,
+  path: string,
+  body?: BodyInit,
+  contentType = "application/json",
+): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(path, {
+      method,
+      ...(body === undefined ? {} : { body, headers: { "Content-Type": contentType } }),
+      signal: AbortSignal.timeout(WAIT_MS),
+    });
+  } catch {
+    throw new ApiError("no_connection", {}, 0);
+  }
+  if (response.ok) return response;
+  throw await refusal(response);
+}
+
+async function refusal(response: Response): Promise<ApiError> {
+  try {
+    const { error } = (await response.json()) as { error: ErrorBody };
+    return new ApiError(error.code, error.params ?? {}, response.status);
+  } catch {
+    return new ApiError(response.status >= 500 ? "internal_error" : "invalid_request", {}, response.status);
+  }
+}
+
+async function json<T>(method: string, path: string, body?: object): Promise<T> {
+  const response = await call(method, ROOT + path, body === undefined ? undefined : JSON.stringify(body));
+  return (await response.json()) as T;
+}
+
+export const api = {
+  signIn: (login: string, password: string) => json<Account>("POST", "/sign-in", { login, password }),
+  signOut: async () => void (await call("DELETE", `${ROOT}/sign-in`)),
+  me: () => json<Account>("GET", "/me"),
+  setLanguage: async (language: string) => void (await json<unknown>("PATCH", "/me", { language })),
+  stations: async () => (await json<{ stations: StationInfo[] }>("GET", "/stations")).stations,
+  consultations: async () => (await json<{ consultations: ConsultationInfo[] }>("GET", "/consultations")).consultations,
+  consultation: (id: string) => json<ConsultationInfo>("GET", `/consultations/${id}`),
+  admit: (id: string) => json<ConsultationInfo>("POST", `/consultations/${id}/admit`),
+  end: (id: string) => json<ConsultationInfo>("POST", `/consultations/${id}/end`),
+  review: (id: string) => json<ReviewAnswer>("GET", `/consultations/${id}/review`),
+  waves: async (id: string, query: Record<string, string | number>): Promise<Uint8Array> => {
+    const search = new URLSearchParams(Object.entries(query).map(([key, value]) => [key, String(value)]));
+    const response = await call("GET", `${ROOT}/consultations/${id}/waves?${search}`);
+    return new Uint8Array(await response.arrayBuffer());
+  },
+  /** WHIP and WHEP: the offer goes, the answer and the address of the session come back. */
+  sdp: async (path: string, offer: string): Promise<{ answer: string; session: string | null }> => {
+    const response = await call("POST", path, offer, "application/sdp");
+    return { answer: await response.text(), session: response.headers.get("Location") };
+  },
+  endSession: (path: string): void => {
+    void fetch(path, { method: "DELETE", keepalive: true }).catch(() => undefined);
+  },
+};

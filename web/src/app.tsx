@@ -1,0 +1,33 @@
+/** Which page is shown. */
+import { HelpPage } from "./help/HelpPage";
+import { t } from "./i18n";
+import { LivePage } from "./live/LivePage";
+import { account } from "./parts/account";
+import { Shell } from "./parts/Shell";
+import { ReviewPage } from "./review/ReviewPage";
+import { place } from "./router";
+import { SignInPage } from "./signin/SignInPage";
+import { WorkListPage } from "./worklist/WorkListPage";
+
+export function App() {
+  const here = place.value;
+  if (here.page === "help") return <HelpPage />;
+  if (account.value === undefined) {
+    return (
+      <Shell>
+        <p class="page muted" role="status">
+          {t("shell.connecting")}
+        </p>
+      </Shell>
+    );
+  }
+  if (account.value === null) return <SignInPage />;
+  switch (here.page) {
+    case "live":
+      return <LivePage key={here.id} id={here.id} />;
+    case "review":
+      return <ReviewPage key={here.id} id={here.id} />;
+    case "worklist":
+      return <WorkListPage />;
+  }
+}

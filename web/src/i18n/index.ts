@@ -1,0 +1,77 @@
+/**
+ * Words in two languages, switchable at any moment: `t` reads the language signal, so whatever drew a word draws it anew.
+ */
+import { signal } from "@preact/signals";
+import { IntlMessageFormat } from "intl-messageformat";
+import bg from "../../telemed_web/catalogues/bg.json";
+import en from "../../telemed_web/catalogues/en.json";
+import type { Key } from "./keys";
+
+export type Language = "bg" | "en";
+export type Params = Readonly<Record<string, string | number>>;
+
+const CATALOGUES: Record<Language, Readonly<Record<string, string>>> = { bg, en };
+const REMEMBERED = "telemed.language";
+
+/** Bulgarian unless the browser asks for English first and never for Bulgarian. */
+export function preferredLanguage(languages: readonly string[]): Language {
+  const known = languages.map((language) => language.slice(0, 2).toLowerCase());
+  if (known.includes("bg") || !known.includes("en")) return "bg";
+  return "en";
+}
+
+function initialLanguage(): Language {
+  if (typeof localStorage !== "undefined") {
+    const remembered = localStorage.getItem(REMEMBERED);
+    if (remembered === "bg" || remembered === "en") return remembered;
+  }
+  return preferredLanguage(typeof navigator === "undefined" ? [] : navigator.languages);
+}
+
+export const language = signal<Language>(initialLanguage());
+
+/** Show every page in this language from now on; this browser remembers it. */
+export function chooseLanguage(chosen: Language): void {
+  language.value = chosen;
+  localStorage.setItem(REMEMBERED, chosen);
+}
+
+/** The language was never chosen in this browser, so the account's own may decide. */
+export function languageIsOpen(): boolean {
+  return localStorage.getItem(REMEMBERED) === null;
+}
+
+const formats = new Map<string, IntlMessageFormat>();
+
+function format(key: string, params: Params | undefined): string {
+  const current = language.value;
+  const pattern = CATALOGUES[current][key];
+  if (pattern === undefined) return key;
+  if (!pattern.includes("{") && !pattern.includes("'")) return pattern;
+  const id = `${current}\n${key}`;
+  let message = formats.get(id);
+  if (message === undefined) {
+    message = new IntlMessageFormat(pattern, current, undefined, { ignoreTag: true });
+    formats.set(id, message);
+  }
+  return String(message.format(params as Record<string, string | number> | undefined));
+}
+
+/** The words for a key. */
+export function t(key: Key, params?: Params): string {
+  return format(key, params);
+}
+
+/** The sentence for an error's code; a code without one gets the general sentence that names it. */
+export function errorSentence(code: string, params?: Params): string {
+  const key = `error.${code}`;
+  if (!(key in CATALOGUES[language.value])) return format("error.unknown", { code });
+  const named = [...(CATALOGUES[language.value][key] ?? "").matchAll(/\{(\w+)/g)].map((match) => match[1] ?? "");
+  return format(key, { ...Object.fromEntries(named.map((name) => [name, "…"])), ...params });
+}
+
+/** The words for a device's remark on the quality of its number; a remark without words is shown as it is. */
+export function qualityWords(code: string): string {
+  const key = `quality.${code}`;
+  return key in CATALOGUES[language.value] ? format(key, undefined) : code;
+}

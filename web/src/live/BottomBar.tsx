@@ -1,0 +1,101 @@
+/** The commands of a live consultation, each with its key. */
+import { t } from "../i18n";
+import { Icon, type IconName } from "../parts/Icon";
+import type { BoardLayout } from "../waves/rows";
+import type { LiveConsultation } from "./consultation";
+
+interface BottomBarProps {
+  readonly live: LiveConsultation;
+  readonly layout: BoardLayout;
+  readonly frozen: boolean;
+  readonly over: boolean;
+  readonly onLayout: () => void;
+  readonly onFreeze: () => void;
+  readonly onKeys: () => void;
+  readonly onEnd: () => void;
+}
+
+export function BottomBar(props: BottomBarProps) {
+  const { call } = props.live;
+  const noMicrophone = call.microphoneTrouble.value !== null;
+  const noCamera = call.cameraTrouble.value !== null;
+  const microphone = call.microphoneOn.value && !noMicrophone;
+  const camera = call.cameraOn.value && !noCamera;
+  return (
+    <div class="bottom-bar" role="toolbar" aria-label={t("bar.title")}>
+      <div class="bar-group">
+        <Command
+          name="microphone"
+          icon={microphone ? "microphone" : "microphoneOff"}
+          words={noMicrophone ? t("bar.no_microphone") : microphone ? t("bar.microphone_on") : t("bar.microphone_off")}
+          hint="A"
+          pressed={microphone}
+          disabled={noMicrophone}
+          onClick={() => call.setMicrophone(!microphone)}
+        />
+        <Command
+          name="camera"
+          icon={camera ? "camera" : "cameraOff"}
+          words={noCamera ? t("bar.no_camera") : camera ? t("bar.camera_on") : t("bar.camera_off")}
+          hint="V"
+          pressed={camera}
+          disabled={noCamera}
+          onClick={() => call.setCamera(!camera)}
+        />
+      </div>
+      <div class="bar-group">
+        <Command
+          name="freeze"
+          icon="freeze"
+          words={t("bar.freeze")}
+          hint="F"
+          pressed={props.frozen}
+          onClick={props.onFreeze}
+        />
+        <Command
+          name="layout"
+          icon="layout"
+          words={props.layout === "examine" ? t("bar.to_talk") : t("bar.to_examine")}
+          hint="L"
+          onClick={props.onLayout}
+        />
+        <Command name="keys" icon="keyboard" words={t("bar.keys")} hint="?" onClick={props.onKeys} />
+      </div>
+      <button
+        type="button"
+        class={`button end-button ${props.over ? "primary" : "danger"}`}
+        data-command="end"
+        onClick={props.onEnd}
+      >
+        <Icon name={props.over ? "forward" : "end"} />
+        {props.over ? t("live.to_review") : t("bar.end")}
+      </button>
+    </div>
+  );
+}
+
+function Command(props: {
+  name: string;
+  icon: IconName;
+  words: string;
+  hint: string;
+  pressed?: boolean;
+  disabled?: boolean;
+  onClick: () => void;
+}) {
+  return (
+    <button
+      type="button"
+      class="command"
+      data-command={props.name}
+      aria-pressed={props.pressed}
+      aria-keyshortcuts={props.hint}
+      disabled={props.disabled}
+      onClick={props.onClick}
+    >
+      <Icon name={props.icon} />
+      <span class="command-words">{props.words}</span>
+      <kbd>{props.hint}</kbd>
+    </button>
+  );
+}

@@ -1,0 +1,26 @@
+/** Single keys as commands, only outside fields where one types, never with Ctrl, Alt or Meta. */
+import { useEffect } from "preact/hooks";
+
+export type KeyCommands = Readonly<Record<string, () => void>>;
+
+/** Physical keys first (KeyF), so that they work on a Cyrillic layout; then the character ("?", "="). */
+export function commandOf(event: KeyboardEvent, commands: KeyCommands): (() => void) | undefined {
+  if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return undefined;
+  if (event.target instanceof Element && event.target.closest("input, textarea, select, dialog") !== null) {
+    return undefined;
+  }
+  return commands[event.key] ?? commands[event.code];
+}
+
+export function useKeys(commands: KeyCommands): void {
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent) => {
+      const command = commandOf(event, commands);
+      if (command === undefined) return;
+      event.preventDefault();
+      command();
+    };
+    addEventListener("keydown", pressed);
+    return () => removeEventListener("keydown", pressed);
+  });
+}

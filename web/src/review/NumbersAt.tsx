@@ -1,0 +1,92 @@
+/** The numbers as they stood at the cursor, each with its time and source; and where signals are missing. */
+import { language, t } from "../i18n";
+import type { Key } from "../i18n/keys";
+import { clockTime, decimal } from "../i18n/numbers";
+import { DerivedBadge, OriginBadge } from "../parts/badges";
+import type { Numeric } from "../protocol/messages";
+import { CONTINUOUS_KINDS, GONE_AFTER_MS, valueText } from "../vitals/numerics";
+import { sourceWords } from "../vitals/source";
+import { numbersAt } from "./project";
+import type { Review } from "./store";
+
+const ROWS: readonly (readonly [string, Key, Key])[] = [
+  ["heart_rate", "numeric.heart_rate", "unit.beats"],
+  ["pulse_rate", "numeric.pulse_rate", "unit.beats"],
+  ["spo2", "numeric.spo2", "unit.percent"],
+  ["respiration_rate", "numeric.respiration_rate", "unit.breaths"],
+  ["blood_pressure", "numeric.blood_pressure", "unit.mmhg"],
+  ["temperature", "numeric.temperature", "unit.celsius"],
+];
+
+const GAP_KINDS: Record<string, Key> = { ecg: "kind.ecg", pleth: "kind.pleth", respiration: "kind.respiration" };
+
+export function NumbersAt({ review, cursorUs }: { review: Review; cursorUs: number }) {
+  const answer = review.answer.value;
+  const found = numbersAt(answer?.numerics ?? [], cursorUs);
+  return (
+    <aside class="numbers-at" aria-labelledby="numbers-at-title">
+      <h2 id="numbers-at-title">
+        {t("review.numbers_at")} <span class="numbers">{clockTime(cursorUs / 1000, true)}</span>
+      </h2>
+      <table>
+        <tbody>
+          {ROWS.map(([kind, name, unit]) => (
+            <NumberRow
+              key={kind}
+              name={t(name)}
+              unit={t(unit)}
+              numeric={current(found.get(kind), cursorUs)}
+              kind={kind}
+            />
+          ))}
+        </tbody>
+      </table>
+      {answer !== null && answer.gaps.length > 0 && (
+        <>
+          <h2>{t("review.gaps")}</h2>
+          <ul class="gap-list">
+            {answer.gaps.map((gap) => (
+              <li key={`${gap.kind} ${gap.from_us}`}>
+                <span>{t(GAP_KINDS[gap.kind] ?? "kind.other")}</span>
+                <span class="numbers">{clockTime(gap.from_us / 1000, true)}</span>
+                <span class="numbers">
+                  {t("review.gap_seconds", { seconds: decimal((gap.to_us - gap.from_us) / 1e6, 1) })}
+                </span>
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+    </aside>
+  );
+}
+
+/** A continuous number is of its moment only; a single measurement stays until the next. */
+function current(numeric: Numeric | undefined, atUs: number): Numeric | undefined {
+  if (numeric === undefined || !CONTINUOUS_KINDS.has(numeric.kind)) return numeric;
+  return atUs - numeric.at_us > GONE_AFTER_MS * 1000 ? undefined : numeric;
+}
+
+function NumberRow(props: { kind: string; name: string; unit: string; numeric: Numeric | undefined }) {
+  const { numeric } = props;
+  return (
+    <tr data-kind={props.kind}>
+      <th scope="row">
+        {props.name}
+        <span class="muted">{props.unit}</span>
+      </th>
+      <td>
+        <output class={`numbers ${numeric?.derived ? "is-derived" : ""}`}>
+          {numeric === undefined ? "--" : (valueText(numeric, language.value) ?? "--")}
+        </output>
+        {numeric?.derived && <DerivedBadge />}
+        {numeric !== undefined && (
+          <span class="muted row-source">
+            {sourceWords(numeric)} · <span class="numbers">{clockTime(numeric.at_us / 1000, true)}</span>
+          </span>
+        )}
+        <OriginBadge origin={numeric?.origin} />
+      </td>
+    </tr>
+  );
+}

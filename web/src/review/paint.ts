@@ -1,0 +1,200 @@
+/** Draws a window of the stored waves on paper, with the renderer of the live screen; every gap is hatched and named. */
+import { MISSING } from "../protocol/frame";
+import { type Extents, emptyExtents, gapRuns } from "../waves/columns";
+import { drawGrid, drawPulses, PAPER_GRID, pulseWidth } from "../waves/grid";
+import { drawColumns, fitCanvas, hatch, type Sheet } from "../waves/ink";
+import { type Paper, pxPerMillivolt } from "../waves/paper";
+import { planRows, type RowKind, type RowPlan } from "../waves/rows";
+import {
+  CENTRE_BEYOND_MV,
+  calibratedScale,
+  fittedScale,
+  isCalibrated,
+  middleOf,
+  type VerticalScale,
+} from "../waves/scale";
+import type { Run } from "./answer";
+import { type Projection, project } from "./project";
+import type { Extent } from "./window";
+
+const INK: Record<RowKind, string> = { ecg: "#111111", rhythm: "#111111", pleth: "#0B5CAD", respiration: "#7A4B00" };
+const GAP_INK = "#6B7B8C";
+/** A gap this wide says in words that it is one. */
+const NAMED_GAP_PX = 70;
+
+export interface PaintWords {
+  readonly pleth: string;
+  readonly respiration: string;
+  readonly rhythm: string;
+  readonly fitted: string;
+  readonly noData: string;
+  readonly describeTrace: (lead: string) => string;
+}
+
+export interface PaintJob {
+  readonly host: HTMLElement;
+  readonly runs: ReadonlyMap<string, readonly Run[]>;
+  readonly window: Extent;
+  readonly paper: Paper;
+  readonly view: string;
+  readonly words: PaintWords;
+}
+
+/** Build the host's canvases anew and draw the window. */
+export function paint(job: PaintJob): void {
+  const { host, runs, paper } = job;
+  const width = host.clientWidth;
+  const height = host.clientHeight;
+  if (width === 0 || height === 0) return;
+  const leads =
+    runs
+      .get("ecg")
+      ?.at(-1)
+      ?.describe.channels.map((channel) => channel.name) ?? [];
+  const strips = (["pleth", "respiration"] as const).filter((kind) => (runs.get(kind) ?? []).length > 0);
+  const rows = planRows("examine", leads, strips, height, pxPerMillivolt(paper)).filter(
+    (row) => row.rowKind !== "rhythm",
+  );
+  const filled = stretch(rows, height);
+  host.replaceChildren();
+  paintGrid(host, paper, width, height, filled);
+  for (const row of filled) paintRow(job, row, width);
+}
+
+/** Without the rhythm strip the rows take its room. */
+function stretch(rows: readonly RowPlan[], height: number): RowPlan[] {
+  const used = rows.reduce((sum, row) => sum + row.height, 0);
+  let top = 0;
+  return rows.map((row) => {
+    const rowHeight = Math.floor((row.height * height) / Math.max(used, 1));
+    const overhang = row.top - row.canvasTop;
+    const plan = { ...row, top, height: rowHeight, canvasTop: top - overhang, canvasHeight: rowHeight + 2 * overhang };
+    top += rowHeight;
+    return plan;
+  });
+}
+
+function paintGrid(host: HTMLElement, paper: Paper, width: number, height: number, rows: readonly RowPlan[]): void {
+  const canvas = document.createElement("canvas");
+  canvas.className = "grid";
+  canvas.setAttribute("aria-hidden", "true");
+  host.append(canvas);
+  const sheet = fitCanvas(canvas, width, height);
+  const inPixels = { ...paper, pxPerMm: paper.pxPerMm * sheet.ratio };
+  const ecg = rows.filter((row) => row.streamKind === "ecg");
+  const ecgHeight = ecg.reduce((sum, row) => sum + row.height, 0);
+  drawGrid(sheet.ctx, sheet.width, ecgHeight * sheet.ratio, inPixels, PAPER_GRID);
+  const feet = ecg.map((row) => (row.top + row.height / 2) * sheet.ratio);
+  drawPulses(sheet.ctx, feet, inPixels, PAPER_GRID);
+}
+
+function paintRow(job: PaintJob, row: RowPlan, width: number): void {
+  const canvas = document.createElement("canvas");
+  canvas.className = "trace";
+  canvas.style.top = `${row.canvasTop}px`;
+  const label = document.createElement("span");
+  label.className = `trace-label is-${row.rowKind}`;
+  label.style.top = `${row.top + 2}px`;
+  if (row.streamKind === "ecg") label.style.left = `${pulseWidth(job.paper)}px`;
+  job.host.append(canvas, label);
+  const sheet = fitCanvas(canvas, width, row.canvasHeight);
+  const runs = job.runs.get(row.streamKind) ?? [];
+  const projection = project(runs, row.channel, job.window, sheet.width);
+  const scale = scaleOf(runs, row, projection.extents, job.paper, sheet);
+  const band = { top: (row.top - row.canvasTop) * sheet.ratio, height: row.height * sheet.ratio };
+  for (const [from, to] of gapRuns(projection.extents, 0, sheet.width)) {
+    hatch(sheet, from, to, band, GAP_INK);
+    if (to - from > NAMED_GAP_PX * sheet.ratio) nameGap(job.host, row, (from + to) / 2 / sheet.ratio, job.words.noData);
+  }
+  if (scale !== null) drawColumns(sheet, projection.extents, 0, sheet.width, scale, INK[row.rowKind]);
+  const lead = row.channel ?? (row.rowKind === "pleth" ? job.words.pleth : job.words.respiration);
+  label.textContent = scale?.calibrated === false ? `${lead} · ${job.words.fitted}` : lead;
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", job.words.describeTrace(lead));
+  annotate(canvas, row, runs, projection, scale, job);
+}
+
+function annotate(
+  canvas: HTMLCanvasElement,
+  row: RowPlan,
+  runs: readonly Run[],
+  projection: Projection,
+  scale: VerticalScale | null,
+  job: PaintJob,
+): void {
+  const data = canvas.dataset;
+  data.row = row.id;
+  data.lead = row.channel ?? runs[0]?.describe.channels[0]?.name ?? row.id;
+  data.view = job.view;
+  data.fromUs = String(job.window.fromUs);
+  data.toUs = String(job.window.toUs);
+  if (scale !== null) {
+    data.pxPerUnit = String(scale.pxPerUnit);
+    data.baselineY = String(scale.baselineY);
+    data.calibrated = String(scale.calibrated);
+  }
+  if (projection.samples === null) return;
+  data.stream = String(projection.samples.stream);
+  data.s0 = String(projection.samples.s0);
+  data.head = String(projection.samples.head);
+  data.pxPerSample = String(projection.samples.pxPerSample);
+  data.widthSamples = String(Math.floor(canvas.width / projection.samples.pxPerSample));
+}
+
+function nameGap(host: HTMLElement, row: RowPlan, x: number, words: string): void {
+  const mark = document.createElement("span");
+  mark.className = "gap-name";
+  mark.style.left = `${x}px`;
+  mark.style.top = `${row.top + row.height / 2}px`;
+  mark.textContent = words;
+  host.append(mark);
+}
+
+function scaleOf(
+  runs: readonly Run[],
+  row: RowPlan,
+  extents: Extents,
+  paper: Paper,
+  sheet: Sheet,
+): VerticalScale | null {
+  const describe = runs.at(-1)?.describe;
+  const at = row.channel === null ? 0 : (describe?.channels.findIndex((channel) => channel.name === row.channel) ?? -1);
+  const channel = describe?.channels[at];
+  if (describe === undefined || channel === undefined) return null;
+  const middleY = (row.top - row.canvasTop + row.height / 2) * sheet.ratio;
+  const columns = extents.low.length;
+  const low = (column: number) => valueOr(extents.low[column]);
+  const both = (i: number) => (i < columns ? low(i) : valueOr(extents.high[i - columns]));
+  if (!isCalibrated(describe.kind, channel))
+    return fittedScale(both, 0, 2 * columns, middleY, row.height * sheet.ratio);
+  const inPixels = { ...paper, pxPerMm: paper.pxPerMm * sheet.ratio };
+  const level = calibratedScale(channel, inPixels, middleY);
+  const middle = middleOf(both, 0, 2 * columns);
+  if (middle === null) return level;
+  const middleMv = (level.baselineY - (level.originY - middle * level.pxPerSampleUnit)) / level.pxPerUnit;
+  return Math.abs(middleMv) > CENTRE_BEYOND_MV ? calibratedScale(channel, inPixels, middleY, middleMv) : level;
+}
+
+const valueOr = (value: number | undefined): number => (value === undefined || Number.isNaN(value) ? MISSING : value);
+
+/** The overview: one lead over the whole consultation in a low strip. */
+export function paintOverview(
+  canvas: HTMLCanvasElement,
+  runs: readonly Run[],
+  lead: string | null,
+  whole: Extent,
+): void {
+  const width = canvas.clientWidth;
+  const height = canvas.clientHeight;
+  if (width === 0 || height === 0) return;
+  const sheet = fitCanvas(canvas, width, height);
+  const { extents } =
+    runs.length > 0 ? project(runs, lead, whole, sheet.width) : { extents: emptyExtents(sheet.width) };
+  const band = { top: 0, height: sheet.height };
+  sheet.ctx.clearRect(0, 0, sheet.width, sheet.height);
+  for (const [from, to] of gapRuns(extents, 0, sheet.width)) hatch(sheet, from, to, band, GAP_INK);
+  const columns = sheet.width;
+  const both = (i: number) => valueOr(i < columns ? extents.low[i] : extents.high[i - columns]);
+  const scale = fittedScale(both, 0, 2 * columns, sheet.height / 2, sheet.height);
+  if (scale !== null) drawColumns(sheet, extents, 0, sheet.width, scale, "#4A5A6A");
+}

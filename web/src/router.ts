@@ -1,0 +1,49 @@
+/** Where in the application the page is: the address behind the #, as a signal. */
+import { signal } from "@preact/signals";
+
+export type Place =
+  | { readonly page: "worklist" }
+  | { readonly page: "live"; readonly id: string }
+  | { readonly page: "review"; readonly id: string }
+  | { readonly page: "help" };
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** The place that an address names; an unknown one is the work list. */
+export function placeOf(hash: string): Place {
+  const parts = hash.replace(/^#?\/?/, "").split("/");
+  if (parts[0] === "help") return { page: "help" };
+  if (parts[0] === "consultations" && parts[1] !== undefined && UUID.test(parts[1])) {
+    return parts[2] === "review" ? { page: "review", id: parts[1] } : { page: "live", id: parts[1] };
+  }
+  return { page: "worklist" };
+}
+
+/** The address of a place. */
+export function addressOf(place: Place): string {
+  switch (place.page) {
+    case "worklist":
+      return "#/";
+    case "help":
+      return "#/help";
+    case "live":
+      return `#/consultations/${place.id}`;
+    case "review":
+      return `#/consultations/${place.id}/review`;
+  }
+}
+
+export const place = signal<Place>({ page: "worklist" });
+
+export function go(to: Place): void {
+  location.hash = addressOf(to);
+}
+
+/** Follow the address bar from now on. */
+export function followAddress(): void {
+  const follow = () => {
+    place.value = placeOf(location.hash);
+  };
+  addEventListener("hashchange", follow);
+  follow();
+}
