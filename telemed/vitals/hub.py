@@ -37,6 +37,7 @@ class Board:
     numbers: dict[Hashable, str] = field(default_factory=dict)
     device_heard: dict[str, float] = field(default_factory=dict)
     watchers: set[Watcher] = field(default_factory=set)
+    worn_at: float = 0.0  # when a sensor was last on the patient, monotonic seconds
 
     def listing(self) -> list[dict[str, Any]]:
         """The streams as the ``streams`` message lists them."""
@@ -102,12 +103,22 @@ class Hub:
         for stream in board.streams.values() if board else ():
             stream.cut_us = closed_us
 
+    def unworn(self, seconds: float) -> list[UUID]:
+        """The attachments whose station is here while no sensor has been on the patient for so long."""
+        latest = self._monotonic() - seconds
+        return [
+            board.attachment_id for board in self._boards.values()
+            if board.worn_at < latest and any(stream.live for stream in board.streams.values())
+        ]
+
     def samples(self, stream: LiveStream, frame: Frame, t0_us: int) -> None:
         """The next frame of a live stream."""
         seen = stream.accept(frame, t0_us)
         board = self._boards.get(stream.card.attachment_id) if stream.card.attachment_id else None
         if seen is None or board is None:
             return
+        if len(frame.lead_off) < frame.channels:
+            board.worn_at = self._monotonic()
         derived = self._derived.get(stream.card.id)
         if derived is None:
             derived = self._derived[stream.card.id] = Derived(stream.card)
@@ -123,7 +134,7 @@ class Hub:
         if board is None or (stream.cut_us is not None and at_us >= stream.cut_us):
             return
         if reading.value is not None:
-            board.device_heard[reading.kind] = self._monotonic()
+            board.worn_at = board.device_heard[reading.kind] = self._monotonic()
             board.numbers.pop((reading.kind, "derived"), None)
         self._post_number(board, (reading.kind, card.device), reading_message(card, reading_json(reading), at_us))
 
@@ -192,7 +203,9 @@ class Hub:
     # Inside.
 
     def _board(self, attachment_id: UUID) -> Board:
-        return self._boards.setdefault(attachment_id, Board(attachment_id))
+        if attachment_id not in self._boards:
+            self._boards[attachment_id] = Board(attachment_id, worn_at=self._monotonic())
+        return self._boards[attachment_id]
 
     def _bank(self, spec: FilterSpec, rate_hz: float) -> FilterBank:
         return self._banks.setdefault((spec, rate_hz), FilterBank(spec, rate_hz))

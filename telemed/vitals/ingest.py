@@ -13,6 +13,7 @@ from telemed.store.database import Database, DatabaseRefused, load_sql
 from telemed.vitals.around import Surroundings
 from telemed.vitals.counters import STATIONS_CONNECTED
 from telemed.vitals.faults import KeyRevoked, NewerConnection
+from telemed.vitals.sensors import LOOK_SECONDS, close_unworn
 from telemed.vitals.uplink import Uplink
 
 SQL = load_sql("vitals")
@@ -27,12 +28,15 @@ class Ingest:
     def __init__(self, around: Surroundings) -> None:
         self.around = around
         self._uplinks: dict[int, Uplink] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     def start(self) -> None:
         """Start the commit writers and the watch over the keys."""
         self.around.committer.start()
-        self._task = asyncio.create_task(self._watch_keys(), name="station-keys")
+        self._tasks = (
+            asyncio.create_task(self._watch_keys(), name="station-keys"),
+            asyncio.create_task(self._watch_sensors(), name="sensors"),
+        )
 
     def close_sockets(self) -> None:
         """The server stops: let every station go."""
@@ -41,16 +45,18 @@ class Ingest:
 
     async def stop(self) -> None:
         """Commit what is queued (bounded) and end the tasks."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        self._cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.around.committer.stop()
 
     async def kill(self) -> None:
         """End at once, as a crash would: what is queued was never acknowledged."""
-        if self._task is not None:
-            self._task.cancel()
+        self._cancel()
         await self.around.committer.kill()
+
+    def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
 
     async def serve(self, uplink: Uplink) -> None:
         """Run one connection; an older one of the same station is told and closed."""
@@ -98,6 +104,14 @@ class Ingest:
             await asyncio.sleep(KEY_SECONDS)
             try:
                 await self.check_keys()
+            except (DatabaseUnavailable, DatabaseRefused):
+                continue
+
+    async def _watch_sensors(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await close_unworn(self.around)
             except (DatabaseUnavailable, DatabaseRefused):
                 continue
 
