@@ -1,7 +1,7 @@
 """A patient who has taken off every sensor for ten minutes is not connected any more: the attachment closes itself.
 
-Whoever forgets to close it would leave the next patient's signals in the first one's record. A station that is away says
-nothing about its sensors and closes nothing.
+Whoever forgets to close it would leave the next patient's signals in the first one's record. A station that is away
+says nothing about its sensors and closes nothing.
 """
 
 from __future__ import annotations
