@@ -6,6 +6,7 @@ import "./style/live.css";
 import "./style/call.css";
 import "./style/numerics.css";
 import "./style/review.css";
+import "./style/phone.css";
 import { effect } from "@preact/signals";
 import { render } from "preact";
 import { App } from "./app";

@@ -15,9 +15,13 @@ const REMEMBERED = "telemed.language";
 
 /** Bulgarian unless the browser asks for English first and never for Bulgarian. */
 export function preferredLanguage(languages: readonly string[]): Language {
-  const known = languages.map((language) => language.slice(0, 2).toLowerCase());
+  const known = spoken(languages);
   if (known.includes("bg") || !known.includes("en")) return "bg";
   return "en";
+}
+
+function spoken(languages: readonly string[]): string[] {
+  return languages.map((language) => language.slice(0, 2).toLowerCase());
 }
 
 function initialLanguage(): Language {
@@ -36,9 +40,10 @@ export function chooseLanguage(chosen: Language): void {
   localStorage.setItem(REMEMBERED, chosen);
 }
 
-/** The language was never chosen in this browser, so the account's own may decide. */
+/** Neither was a language chosen in this browser nor does it ask for one of ours, so the account's own decides. */
 export function languageIsOpen(): boolean {
-  return localStorage.getItem(REMEMBERED) === null;
+  const asked = spoken(navigator.languages);
+  return localStorage.getItem(REMEMBERED) === null && !asked.includes("bg") && !asked.includes("en");
 }
 
 const formats = new Map<string, IntlMessageFormat>();

@@ -20,7 +20,8 @@ export function NumericsColumn({ live, stale }: { live: LiveConsultation; stale:
   now.value;
   const readings = live.readings.value;
   const serverUs = live.clock.serverUs();
-  const tile = (kind: string) => ({ reading: readings.get(kind), serverUs });
+  const sent = new Set(live.streams.value.filter((stream) => stream.live).map((stream) => stream.kind));
+  const tile = (kind: string) => ({ reading: readings.get(kind), serverUs, sent: sent.has(kind) });
   return (
     <section class={`numerics ${stale ? "is-stale" : ""}`} aria-label={t("numeric.title")}>
       <Tile kind="heart_rate" name={t("numeric.heart_rate")} unit={t("unit.beats")} {...tile("heart_rate")} />
@@ -50,6 +51,8 @@ interface TileProps {
   readonly unit: string;
   readonly reading: Reading | undefined;
   readonly serverUs: number;
+  /** A device for this is connected, whether it has measured yet or not. */
+  readonly sent: boolean;
   readonly children?: ComponentChildren;
 }
 
@@ -87,7 +90,13 @@ function Tile(props: TileProps) {
         {props.children}
         {props.kind === "blood_pressure" && reading !== undefined && <Mean reading={reading} />}
       </div>
-      <footer>{reading === undefined ? t("numeric.none") : <Source reading={reading} serverUs={serverUs} />}</footer>
+      <footer>
+        {reading === undefined ? (
+          t(props.sent ? "numeric.not_yet" : "numeric.none")
+        ) : (
+          <Source reading={reading} serverUs={serverUs} />
+        )}
+      </footer>
     </article>
   );
 }
