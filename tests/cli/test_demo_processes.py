@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import pty
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import psutil
+from aiohttp.test_utils import unused_port
 
 
 def part(demo: Any, word: str) -> psutil.Process | None:
@@ -48,3 +53,21 @@ def test_the_demo_keeps_its_parts_running_and_takes_all_of_them_along(stage: Any
     assert json.loads((home / "demo.json").read_text()) == record
     for wanted in (demo.address, "demo-clinician", record["passwords"]["demo-clinician"], str(home)):
         assert wanted in printed
+
+
+def test_a_demo_whose_terminal_closes_leaves_nothing_running(stage: Any, home: Path) -> None:
+    terminal, inside = pty.openpty()
+    port = unused_port()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", sys.executable, "-m", "telemed", "demo", "--port", str(port)],
+        env=stage.environment(home), stdin=inside, stdout=inside, stderr=inside,
+    )  # fmt: skip
+    os.close(inside)
+    printed = b""
+    while b"Ctrl-C" not in printed:  # the demo itself bounds how long it takes to say so
+        printed += os.read(terminal, 4096)
+    family = stage.family(psutil.Process(process.pid))
+    assert len(family) > 3
+    os.close(terminal)
+    stage.until(lambda: not stage.alive(family), "everything has ended with the terminal")
+    process.wait(5)
