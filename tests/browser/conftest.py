@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -21,6 +22,8 @@ from typing import Any
 import aiohttp
 import numpy as np
 import psutil
+import pydicom
+import pydicom.data
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
@@ -228,14 +231,28 @@ class Visitor:
             assert answer.status < 300, f"{method} {path}: {answer.status} {text[:400]}"
             return json.loads(text) if text else None
 
-    async def call(self) -> dict[str, Any]:
-        """What the demo station says of the call; empty while the server cannot be asked."""
+    async def station(self) -> dict[str, Any]:
+        """What the demo station says of itself; empty while it has not, or the server cannot be asked."""
         try:
-            stations = await self.api("GET", "/api/v1/stations")
+            rows = (await self.api("GET", "/api/v1/stations"))["stations"]
         except (aiohttp.ClientError, OSError, AssertionError):
             return {}
-        rows = stations["stations"] if isinstance(stations, dict) else stations
-        return dict((rows[0].get("status") or {}).get("call") or {})
+        return dict(rows[0]["status"] or {})
+
+    async def call(self) -> dict[str, Any]:
+        """What the demo station says of the call."""
+        return dict((await self.station()).get("call") or {})
+
+    async def open_waiting(self) -> str:
+        """Open the waiting patient as a clinician does; the consultation's id."""
+        await self.page.locator("[data-state=waiting] button").first.click()
+        await self.page.wait_for_url("**/#/consultations/**")
+        return self.page.url.split("/consultations/")[1].split("/")[0]
+
+    async def head(self) -> int:
+        """The newest sample that lead II shows."""
+        canvas = self.page.locator("canvas[data-lead=II]").first
+        return int(await canvas.evaluate("(c) => Number(c.dataset.head)"))
 
 
 @asynccontextmanager
@@ -270,6 +287,84 @@ async def visit(demo: Demo, browser: Browser, language: str, size: tuple[int, in
 
 
 @dataclass(frozen=True)
+class Recording:
+    """The real recording in pydicom's wheel, as pydicom reads it, looped between the samples that the station names."""
+
+    counts: np.ndarray  # (samples, 12) int
+    gain_uv: np.ndarray
+    first: int
+    end: int
+
+    @classmethod
+    def read(cls, loop: dict[str, int]) -> Recording:
+        """Read it with pydicom alone."""
+        group = pydicom.dcmread(pydicom.data.get_testdata_file("waveform_ecg.dcm")).WaveformSequence[0]
+        counts = np.frombuffer(group.WaveformData, "<i2").reshape(-1, int(group.NumberOfWaveformChannels)).astype(int)
+        gain = np.array([
+            float(channel.ChannelSensitivity) * float(channel.ChannelSensitivityCorrectionFactor)
+            for channel in group.ChannelDefinitionSequence
+        ])
+        return cls(counts, gain, loop["first"], loop["end"])
+
+    @property
+    def length(self) -> int:
+        return self.end - self.first
+
+    def at(self, phase: int, first: int, count: int) -> np.ndarray:
+        """Samples ``first`` … of a stream whose sample 0 is ``phase`` into the loop: (count, 12)."""
+        return self.counts[self.first + (phase + first + np.arange(count)) % self.length]
+
+    def phase_of(self, first: int, samples: np.ndarray) -> int:
+        """The one phase at which the loop equals these samples, shaped (12, n), integer for integer."""
+        twice = np.concatenate([self.counts[self.first : self.end]] * 2).T
+        n = samples.shape[1]
+        fits = [k for k in range(self.length) if (twice[:, k : k + n] == samples).all()]
+        assert len(fits) == 1, f"{len(fits)} places in the loop fit"
+        return (fits[0] - first) % self.length
+
+
+HEADER = struct.Struct("<4sBBBBIIQQqIIIHH")  # the native frame, docs/protocol.md section 2
+
+
+def read_frame(data: bytes, offset: int = 0) -> tuple[int, int, np.ndarray, int]:
+    """View, first sample, samples (channels, n) and size of a raw native frame, read by its layout alone."""
+    (magic, version, codec, dtype, channels, _stream, n, _seq, first, _t0, size, _crc, _flags, view, zero) = (
+        HEADER.unpack_from(data, offset)
+    )
+    assert (magic, version, codec, zero) == (b"TMF1", 1, 0, 0)
+    kind = {1: "<i2", 2: "<i4"}[dtype]
+    samples = np.frombuffer(data, kind, count=channels * n, offset=offset + HEADER.size)
+    assert size == samples.nbytes
+    return view, first, samples.reshape(channels, n), HEADER.size + size
+
+
+async def stored_runs(visitor: Visitor, consultation: str) -> list[tuple[int, np.ndarray]]:
+    """The raw ECG of a consultation as review gives it: every unbroken run, (first sample, (channels, n)).
+
+    A sample that comes twice fails.
+    """
+    review = await visitor.api("GET", f"/api/v1/consultations/{consultation}/review")
+    query = {"kind": "ecg", "view": "raw", "from_us": str(review["from_us"]), "to_us": str(review["to_us"] + 1)}
+    url = f"{visitor.demo.url}/api/v1/consultations/{consultation}/waves"
+    async with visitor.http.get(url, params=query) as answer:
+        assert answer.status == 200, await answer.text()
+        body = await answer.read()
+    offset = 8 + struct.unpack_from("<I", body)[0]
+    offset += -offset % 8
+    runs: list[tuple[int, list[np.ndarray]]] = []
+    end: int | None = None
+    while offset < len(body):
+        _view, first, samples, size = read_frame(body, offset)
+        assert end is None or first >= end, "a sample is stored twice"
+        if first != end:
+            runs.append((first, []))
+        runs[-1][1].append(samples)
+        end = first + samples.shape[1]
+        offset += size + (-size % 8)
+    return [(first, np.concatenate(parts, axis=1)) for first, parts in runs]
+
+
+@dataclass(frozen=True)
 class Stage:
     """What the tests of this folder use."""
 
@@ -277,6 +372,9 @@ class Stage:
     run_browser: Callable[..., Any] = run_browser
     visit: Callable[..., Any] = visit
     until: Callable[..., Awaitable[Any]] = until
+    read_recording: Callable[[dict[str, int]], Recording] = Recording.read
+    read_frame: Callable[..., tuple[int, int, np.ndarray, int]] = read_frame
+    stored_runs: Callable[..., Awaitable[list[tuple[int, np.ndarray]]]] = stored_runs
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import Any
 async def test_a_browser_without_a_camera_still_sees_the_station(stage: Any, tmp_path: Path) -> None:
     async with stage.run_demo(tmp_path) as demo, stage.run_browser(tmp_path, devices=False) as browser:
         async with stage.visit(demo, browser, "bg", (1180, 820)) as visitor:
-            await visitor.page.locator("[data-state=waiting] button").first.click()
+            await visitor.open_waiting()
             for device in ("camera", "microphone"):
                 message = visitor.page.locator(f"[data-code^={device}_]").first
                 await message.wait_for()

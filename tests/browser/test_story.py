@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import struct
 import time
 import uuid
 from collections import defaultdict
@@ -19,73 +18,27 @@ from typing import Any
 
 import aiohttp
 import numpy as np
-import pydicom
-import pydicom.data
 import pytest
 from scipy import signal
 
 LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
-HEADER = struct.Struct("<4sBBBBIIQQqIIIHH")
 STATION_HZ, BROWSER_HZ = 440, 880
 LOOPS_WATCHED = 10
-
-
-@dataclass
-class Recording:
-    """The real recording as pydicom reads it, looped between the samples that the station names."""
-
-    counts: np.ndarray  # (samples, 12) int
-    gain_uv: np.ndarray
-    start: int
-    end: int
-
-    @property
-    def length(self) -> int:
-        return self.end - self.start
-
-    def at(self, phase: int, first: int, count: int) -> np.ndarray:
-        """Samples ``first`` … of a stream whose sample 0 is ``phase`` into the loop: (count, 12)."""
-        index = (phase + first + np.arange(count)) % self.length
-        return self.counts[self.start + index]
-
-    def phase_of(self, first: int, samples: np.ndarray) -> int:
-        """The one phase at which the loop equals these samples, shaped (12, n), integer for integer."""
-        twice = np.concatenate([self.counts[self.start : self.end]] * 2).T
-        n = samples.shape[1]
-        fits = [k for k in range(self.length) if (twice[:, k : k + n] == samples).all()]
-        assert len(fits) == 1, f"{len(fits)} places in the loop fit"
-        return (fits[0] - first) % self.length
-
-
-def read_recording(loop: dict[str, int]) -> Recording:
-    """The twelve leads of the recording in pydicom's wheel."""
-    group = pydicom.dcmread(pydicom.data.get_testdata_file("waveform_ecg.dcm")).WaveformSequence[0]
-    channels = int(group.NumberOfWaveformChannels)
-    counts = np.frombuffer(group.WaveformData, "<i2").reshape(-1, channels).astype(int)
-    gain = np.array([
-        float(channel.ChannelSensitivity) * float(channel.ChannelSensitivityCorrectionFactor)
-        for channel in group.ChannelDefinitionSequence
-    ])
-    return Recording(counts, gain, loop["first"], loop["end"])
 
 
 @dataclass
 class Ear:
     """What came over one consultation socket."""
 
+    read_frame: Any
     describes: dict[int, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     frames: dict[int, list[tuple[int, np.ndarray]]] = field(default_factory=lambda: defaultdict(list))
     numerics: list[dict[str, Any]] = field(default_factory=list)
 
     def take(self, data: bytes) -> None:
-        """Read a native frame with nothing but the layout in docs/protocol.md."""
-        (magic, version, codec, dtype, channels, _stream, n, _seq, first, _t0, size, _crc, _flags, view, zero) = (
-            HEADER.unpack_from(data)
-        )
-        assert (magic, version, codec, zero) == (b"TMF1", 1, 0, 0)
-        samples = np.frombuffer(data, {1: "<i2", 2: "<i4"}[dtype], count=channels * n, offset=HEADER.size)
-        assert size == samples.nbytes
-        self.frames[view].append((first, samples.reshape(channels, n)))
+        """Keep the samples of a native frame."""
+        view, first, samples, _size = self.read_frame(data)
+        self.frames[view].append((first, samples))
 
     def view(self, name: str, kind: str) -> int:
         """The number of the view of that kind and name."""
@@ -210,17 +163,10 @@ def _number(value: str) -> bool:
     return True
 
 
-async def open_first(visitor: Any) -> str:
-    """Open the waiting patient as a clinician does; the consultation's id."""
-    await visitor.page.locator("[data-state=waiting] button").first.click()
-    await visitor.page.wait_for_url("**/#/consultations/**")
-    return str(visitor.page.url.rstrip("/").split("/consultations/")[1].split("/")[0].split("?")[0])
-
-
 async def test_the_story(stage: Any, tmp_path: Path) -> None:
     async with stage.run_demo(tmp_path) as demo, stage.run_browser(tmp_path) as browser:
         async with stage.visit(demo, browser, "bg", (1440, 900)) as visitor:
-            consultation = await open_first(visitor)
+            consultation = await visitor.open_waiting()
 
             await stage.until(visitor.frames_decoded, 20, "the station's picture is shown")
             before = await visitor.frames_decoded()
@@ -244,12 +190,10 @@ async def test_the_story(stage: Any, tmp_path: Path) -> None:
             await stage.until(browser_hears, 20, "the browser hears 440 Hz")
             await stage.until(station_hears, 20, "the station hears 880 Hz")
 
-            status = (await visitor.api("GET", "/api/v1/stations"))
-            rows = status["stations"] if isinstance(status, dict) else status
-            recording = read_recording(rows[0]["status"]["loop"])
+            recording = stage.read_recording((await visitor.station())["loop"])
             rate = 1000.0
 
-            ear = Ear()
+            ear = Ear(stage.read_frame)
             loops = recording.length / rate * LOOPS_WATCHED
             hearing = asyncio.create_task(listen(visitor, consultation, ear, loops + 5))
 
@@ -316,42 +260,13 @@ async def test_the_story(stage: Any, tmp_path: Path) -> None:
 
             # End it, and see the same samples in review.
             await visitor.api("POST", f"/api/v1/consultations/{consultation}/end")
+            ((first, samples),) = await stage.stored_runs(visitor, consultation)
+            assert samples.shape[1] > recording.length * LOOPS_WATCHED
+            phase = recording.phase_of(first, samples[:, :400])
+            np.testing.assert_array_equal(samples, recording.at(phase, first, samples.shape[1]).T)
             review = await visitor.api("GET", f"/api/v1/consultations/{consultation}/review")
-            check_review(recording, review, await waves(visitor, consultation, review))
+            assert review["numerics"], "the numerics are stored too"
             assert not visitor.faults, visitor.faults
-
-
-async def waves(visitor: Any, consultation: str, review: dict[str, Any]) -> bytes:
-    """The raw ECG of a consultation, all of it."""
-    segments = [s for row in review["streams"] if row["kind"] == "ecg" for s in row["segments"]]
-    query = {
-        "kind": "ecg", "view": "raw",
-        "from_us": str(min(s["from_us"] for s in segments)), "to_us": str(max(s["to_us"] for s in segments) + 1),
-    }
-    url = f"{visitor.demo.url}/api/v1/consultations/{consultation}/waves"
-    async with visitor.http.get(url, params=query) as answer:
-        assert answer.status == 200, await answer.text()
-        return bytes(await answer.read())
-
-
-def check_review(recording: Recording, review: dict[str, Any], body: bytes) -> None:
-    """Every stored sample equals the recording, in order, none missing, none twice."""
-    ear = Ear()
-    (length, _) = struct.unpack_from("<II", body)
-    offset = 8 + length
-    offset += -offset % 8
-    while offset < len(body):
-        size = HEADER.size + HEADER.unpack_from(body, offset)[10]
-        ear.take(body[offset : offset + size])
-        offset += size + (-size % 8)
-    (view,) = ear.frames
-    frames = ear.frames[view]
-    first, samples = ear.joined(view)
-    assert samples.shape[1] == sum(block.shape[1] for _, block in frames), "the review has a hole or a doubled block"
-    assert samples.shape[1] > recording.length * LOOPS_WATCHED
-    phase = recording.phase_of(first, samples[:, :400])
-    np.testing.assert_array_equal(samples, recording.at(phase, first, samples.shape[1]).T)
-    assert review["numerics"], "the numerics are stored too"
 
 
 @pytest.mark.parametrize("language", ["bg", "en"])
@@ -359,7 +274,7 @@ async def test_every_word_is_in_the_chosen_language(stage: Any, tmp_path: Path, 
     """The language changes in the middle of a consultation, without a reload, and stays on every page."""
     async with stage.run_demo(tmp_path) as demo, stage.run_browser(tmp_path) as browser:
         async with stage.visit(demo, browser, language, (1180, 820)) as visitor:
-            consultation = await open_first(visitor)
+            consultation = await visitor.open_waiting()
             await stage.until(visitor.frames_decoded, 30, "the picture is shown")
             await visitor.page.evaluate("window.__stayed = true")
             for name in ("BG" if language == "en" else "EN", language.upper()):
