@@ -44,11 +44,15 @@ async def run(settings: Settings) -> str | None:
     import contextlib
 
     from telemed.cli.serve import listen
-    from telemed.store.folders import make_home
+    from telemed.store.folders import HomeLock, make_home
     from telemed.supervise import Supervisor, stop_signals
 
     make_home(settings.home)
-    listen(settings.host, settings.port).close()  # a taken port is told before anything is started
+    # A folder or a port that is taken is told before anything is started; the server takes both for itself.
+    lock = HomeLock(settings.home)
+    lock.take()
+    lock.leave()
+    listen(settings.host, settings.port).close()
     supervisor = Supervisor(_tell)
     with stop_signals() as stop:
         playing = asyncio.create_task(_play(settings, supervisor))

@@ -15,9 +15,9 @@ WIDTH = 92  # fits a terminal of 100 columns; rich narrows it where there are fe
 
 STEPS = (
     (
-        "Open the address, sign in and press Open beside the waiting patient. Allow camera and microphone, or go on "
+        "Open the address, sign in as demo-clinician and press Open beside the waiting patient. Allow camera and microphone, or go on "
         "without. Press End consultation, then Review to scroll back through it. The next patient waits.",
-        "Отворете адреса, влезте и натиснете „Отвори“ до чакащия пациент. Разрешете камера и микрофон или "
+        "Отворете адреса, влезте като demo-clinician и натиснете „Отвори“ до чакащия пациент. Разрешете камера и микрофон или "
         "продължете без тях. Натиснете „Приключи консултацията“, после „Преглед на записа“. "
         "Следващият пациент чака.",
     ),
@@ -37,7 +37,8 @@ def show(address: str, passwords: Mapping[str, str], home: Path) -> None:
     signs.add_row(Text("Address / Адрес"), Text(address, style="bold underline", no_wrap=True))
     width = max(map(len, passwords))
     for number, (login, password) in enumerate(passwords.items()):
-        title = "" if number else "Sign in / Вход"  # the first is the clinician, for whom the demo is
+        # The first is the clinician, for whom the pages of this version are; the others use the HTTP interface.
+        title = {0: "Sign in / Вход", 1: "By API / През API"}.get(number, "")
         signs.add_row(Text(title), Text(f"{login:<{width}}   {password}", "dim" if number else "bold"))
     blocks: list[RenderableType] = [signs]
     blocks += [Text(f"\n{english}\n{bulgarian}") for english, bulgarian in STEPS]

@@ -5,6 +5,8 @@ RFC 9725 (WHIP), draft-ietf-wish-whep, RFC 8840 (trickle fragments). A room is a
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterable
 from uuid import UUID
 
@@ -16,11 +18,11 @@ from telemed.audit import Actor
 from telemed.consultation import consultations
 from telemed.consultation.consultations import Consultation
 from telemed.consultation.states import State
-from telemed.errors import StateRefused
+from telemed.errors import DatabaseUnavailable, StateRefused
 from telemed.http import keys
 from telemed.http.errors import response_of
 from telemed.http.route import Route, raw_body, uuid_of
-from telemed.identity import policy
+from telemed.identity import policy, sign_ins
 from telemed.media.backend import (
     EtagMismatch,
     EtagRequired,
@@ -38,10 +40,12 @@ from telemed.media.backend import (
 )
 from telemed.media.passthrough import PassThrough
 from telemed.metrics import REGISTRY
+from telemed.store.database import Database, DatabaseRefused
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
 OPEN_STATES = (State.LIVE, State.INTERRUPTED)  # in which pictures and sound may pass
+OWNERS_SECONDS = 1.0  # a sign-in that ended loses its pictures within two seconds
 PREFLIGHT_SECONDS = 600  # that a browser may remember the answer to OPTIONS
 # Any origin may ask, because a request of another origin carries no cookie here: it needs a Bearer key.
 ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
@@ -76,7 +80,7 @@ async def publish(request: web.Request) -> web.StreamResponse:
     try:
         made = await media.publish(
             str(consultation.id), "station" if actor.kind == "station" else "clinician", offer,
-            owner=_owner(actor), topics=(f"station:{consultation.station_id}",),
+            owner=_owner(request), topics=(f"station:{consultation.station_id}",),
         )
     except MediaError as error:
         return _refused(error)
@@ -91,7 +95,7 @@ async def play(request: web.Request) -> web.StreamResponse:
         room = UUID(media.room_of(publication))
         await _permitted(request, "media.play", room, live=True)
         offer = await _sdp(request, SDP)
-        made = await media.play(publication, offer, owner=_owner(request[keys.ACTOR]))
+        made = await media.play(publication, offer, owner=_owner(request))
     except MediaError as error:
         return _refused(error)
     return await _created(request, made, room, "whep")
@@ -112,8 +116,36 @@ async def delete(request: web.Request) -> web.StreamResponse:
     return web.Response(headers=ANY_ORIGIN)
 
 
-def _owner(actor: Actor) -> str:
-    return f"{actor.kind}:{actor.id}"
+def _owner(request: web.Request) -> str:
+    """Who asks and by which sign-in or station key: what ends with that one must not end with another."""
+    actor = request[keys.ACTOR]
+    if actor.kind == "account":
+        proof = request[keys.SIGN_IN]
+    else:
+        proof = sign_ins.token_hash(request.headers.get("Authorization", "").partition(" ")[2].strip())
+    return f"{actor.kind}:{actor.id}:{proof.hex()}"
+
+
+async def close_signed_out(database: Database, media: MediaBackend) -> None:
+    """End the sessions of every sign-in that has ended and every key that was revoked.
+
+    Raises ``DatabaseUnavailable``; then nothing is closed and the next look tries again.
+    """
+    proofs = {owner: bytes.fromhex(owner.rpartition(":")[2]) for owner in media.owners()}
+    if not proofs:
+        return
+    async with database.connection() as connection:
+        alive = await sign_ins.proofs_alive(connection, set(proofs.values()))
+    for owner, proof in proofs.items():
+        if proof not in alive:
+            await media.close_owner(owner)
+
+
+async def _watch_owners(app: web.Application) -> None:
+    while True:
+        await asyncio.sleep(OWNERS_SECONDS)
+        with contextlib.suppress(DatabaseUnavailable, DatabaseRefused):
+            await close_signed_out(app[keys.DATABASE], app[keys.MEDIA])
 
 
 async def _sdp(request: web.Request, content_type: str) -> str:
@@ -138,7 +170,7 @@ async def _permitted(request: web.Request, action: str, room: UUID, *, live: boo
 async def _own(request: web.Request, action: str) -> None:
     """Pass when the resource is of this kind and of this actor, and the policy grants the action."""
     role: Role = "publish" if request.path.startswith("/whip/") else "play"
-    place = request.app[keys.MEDIA].place(request.match_info["resource"], _owner(request[keys.ACTOR]))
+    place = request.app[keys.MEDIA].place(request.match_info["resource"], _owner(request))
     if place.role != role:
         raise ResourceNotFound()
     await _permitted(request, action, UUID(place.room), live=False)
@@ -192,7 +224,10 @@ async def _media(app: web.Application) -> AsyncIterator[None]:
     app[keys.MEDIA] = media
     collector = MediaCollector(media)
     REGISTRY.register(collector)
+    watching = asyncio.create_task(_watch_owners(app), name="media-owners")
     yield
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
     REGISTRY.unregister(collector)
     await media.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -90,6 +91,12 @@ async def find(connection: Connection, token: str) -> SignedIn | None:
 async def alive(connection: Connection, hashed: bytes) -> bool:
     """Whether the sign-in still holds (a long-lived socket asks)."""
     return await connection.fetchrow(SQL["sign_in_find"], hashed, IDLE_SECONDS, SEEN_SECONDS) is not None
+
+
+async def proofs_alive(connection: Connection, proofs: Collection[bytes]) -> set[bytes]:
+    """Which of these token and station key hashes still let their bearer in; one question for all of them."""
+    rows = await connection.fetch(SQL["proofs_alive"], list(proofs), IDLE_SECONDS)
+    return {bytes(row["proof"]) for row in rows}
 
 
 async def end(connection: Connection, hashed: bytes) -> None:

@@ -184,5 +184,11 @@ class MediaBackend(Protocol):
     async def close_room(self, room: str) -> None:
         """End every session of the room."""
 
+    def owners(self) -> frozenset[str]:
+        """Whose sessions are open."""
+
+    async def close_owner(self, owner: str) -> None:
+        """End every session of this owner."""
+
     async def close(self) -> None:
         """End every session; idempotent."""

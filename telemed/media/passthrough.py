@@ -190,6 +190,14 @@ class PassThrough:
         """See ``MediaBackend.close_room``."""
         await self._end_all([session for session in self._sessions.values() if session.room == room])
 
+    def owners(self) -> frozenset[str]:
+        """See ``MediaBackend.owners``."""
+        return frozenset(session.owner for session in self._sessions.values())
+
+    async def close_owner(self, owner: str) -> None:
+        """See ``MediaBackend.close_owner``."""
+        await self._end_all([session for session in self._sessions.values() if session.owner == owner])
+
     async def close(self) -> None:
         """See ``MediaBackend.close``."""
         self._closed = True

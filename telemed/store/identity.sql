@@ -47,6 +47,13 @@ from sign_in join account on account.id = sign_in.account_id
 where sign_in.token_hash = $1 and sign_in.ended_at is null and sign_in.expires_at > now()
   and sign_in.seen_at > now() - make_interval(secs => $2) and account.disabled_at is null
 
+-- name: proofs_alive
+select token_hash as proof from sign_in join account on account.id = sign_in.account_id
+where token_hash = any($1::bytea[]) and ended_at is null and expires_at > now()
+  and seen_at > now() - make_interval(secs => $2) and account.disabled_at is null
+union all
+select key_hash from station_key where key_hash = any($1::bytea[]) and revoked_at is null
+
 -- name: sign_in_seen
 update sign_in set seen_at = now() where token_hash = $1 and ended_at is null
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from telemed.http import keys
+from telemed.http.media import close_signed_out
 from tests.server.conftest import server, stranger  # noqa: F401  (fixtures)
 
 SDP = "application/sdp"
@@ -114,6 +115,30 @@ async def test_a_call_from_offer_to_end(call: Call, wait: Any, peer: Any, pictur
         await peer_.close()
     status, _, refusal = await call.post(f"/whip/{call.room}", "v=0\r\n")
     assert (status, code(refusal)) == (409, "state_refused")
+
+
+async def test_signing_out_ends_what_that_sign_in_sends_and_sees(
+    call: Call, wait: Any, peer: Any, picture: Any
+) -> None:
+    """Within a second or two, wherever it was signed out, and nobody else's pictures."""
+    pages = peer(), peer()
+    other = await call.server.client("clinician")  # the same person at another browser
+    for page, client in zip(pages, (call.clinician, other), strict=True):
+        page.pc.addTransceiver(picture(), direction="sendonly")
+        headers = {"Origin": call.server.url, "Content-Type": SDP}
+        async with client.http.post(f"/whip/{call.room}", data=await page.offer(), headers=headers) as answer:
+            assert answer.status == 201
+            await page.accept(await answer.text())
+        if page is pages[0]:  # a newer publication replaces the older one, so the first one signs out before
+            await wait(lambda: call.media.publications(call.room), "it is published")
+            assert (await call.clinician.delete("/api/v1/sign-in"))[0] == 204
+            await wait(lambda: not call.media._sessions, "the signed-out page's media end")
+            await wait(lambda: pages[0].pc.connectionState == "closed", "the page is told goodbye")
+    await wait(lambda: call.media.publications(call.room), "the other sign-in publishes")
+    await close_signed_out(call.server.app[keys.DATABASE], call.media)
+    assert len(call.media.publications(call.room)) == 1, "another sign-in of the same person goes on"
+    for page in pages:
+        await page.close()
 
 
 async def test_who_may_and_what_is_refused(call: Call, peer: Any, stranger: Any) -> None:  # noqa: F811
