@@ -10,7 +10,9 @@ from telemed.consultation import consultations
 from telemed.consultation.consultations import AtStation, Consultation
 from telemed.http import keys
 from telemed.http.shapes import ConsultationShown, PatientBrief, Someone, StationBrief
+from telemed.patient.attachments import Attachment
 from telemed.store.database import Connection
+from telemed.vitals.fixes import micros
 
 
 def consultation_json(app: web.Application, consultation: Consultation) -> ConsultationShown:
@@ -56,6 +58,12 @@ def tell_consultation(app: web.Application, consultation: Consultation, at_stati
     app[keys.ROOMS].publish(
         f"station:{consultation.station_id}", {"type": "consultation", "consultation": short}
     )
+
+
+def cut_off(app: web.Application, closed: Attachment | None) -> None:
+    """After the commit: nothing live from the attachment's end on is shown to those who watch it."""
+    if closed is not None and closed.closed_at is not None:
+        app[keys.HUB].cut(closed.id, micros(closed.closed_at))
 
 
 def tell_attachment(app: web.Application, station_id: int, attachment_id: UUID | None) -> None:

@@ -12,7 +12,7 @@ from telemed.consultation import consultations
 from telemed.consultation.consultations import AtStation, Consultation
 from telemed.errors import Conflict, InvalidRequest, KeyDestroyed, NotFound
 from telemed.http import keys
-from telemed.http.announce import load, tell_attachment, tell_consultation
+from telemed.http.announce import cut_off, load, tell_attachment, tell_consultation
 from telemed.http.route import STATION_ID_MAX, Body, Route, answer, body, query, uuid_of
 from telemed.http.shapes import AttachmentShown
 from telemed.identity import policy, stations
@@ -51,6 +51,7 @@ async def open_attachment(request: web.Request) -> web.Response:
     async with app[keys.DATABASE].transaction() as connection:
         station = await stations.get(connection, wanted.station_id)
         if station.organisation_id != request[keys.ACCOUNT].organisation_id:
+            await policy.require(connection, actor, "attachment.open", station.target)
             raise NotFound()
         await stations.lock(connection, station.id)
         await patients.lock(connection, wanted.patient_id)
@@ -64,6 +65,7 @@ async def open_attachment(request: web.Request) -> web.Response:
             connection, station.organisation_id, station.id, patient.id, wanted.consultation_id, UUID(actor.id)
         )
         news = await _news(app, connection, opened, closed)
+    cut_off(app, closed)
     _tell(app, news, station.id, opened.id)
     return answer(shown(opened), 201)
 
@@ -79,6 +81,7 @@ async def close_attachment(request: web.Request) -> web.Response:
         await stations.lock(connection, attachment.station_id)
         attachment = await attachments.close(connection, attachment, UUID(actor.id), "operator")
         news = await _news(app, connection, attachment)
+    cut_off(app, attachment)
     _tell(app, news, attachment.station_id, None)
     return answer(shown(attachment))
 

@@ -13,7 +13,7 @@ from telemed.consultation import consultations
 from telemed.consultation.states import Event, State
 from telemed.errors import Conflict, InvalidRequest, KeyDestroyed, NotFound, StateRefused, StationBusy
 from telemed.http import keys
-from telemed.http.announce import consultation_json, load, tell_attachment, tell_consultation
+from telemed.http.announce import consultation_json, cut_off, load, tell_attachment, tell_consultation
 from telemed.http.route import STATION_ID_MAX, Body, Route, answer, body, query, uuid_of
 from telemed.http.shapes import ConsultationShown
 from telemed.identity import accounts, policy, stations
@@ -61,6 +61,7 @@ async def create_consultation(request: web.Request) -> web.Response:
         patient = await patients.get(connection, app[keys.SEALER], wanted.patient_id)
         station = await stations.get(connection, wanted.station_id)
         if station.organisation_id != request[keys.ACCOUNT].organisation_id:
+            await policy.require(connection, actor, "consultation.create", station.target)
             raise NotFound()
         await policy.require(connection, actor, "consultation.create", patient.target, {"station": station.id})
         if patient.person is None:
@@ -123,7 +124,9 @@ async def _finish(request: web.Request, action: str, event: Event) -> web.Respon
         before = await attachments.current(connection, consultation.station_id)
         consultation = await consultations.end(connection, app[keys.SEALER], consultation, event, UUID(actor.id))
         after = await attachments.current(connection, consultation.station_id)
+        closed = None if before is None or before == after else await attachments.get(connection, before.id)
         at_station = await consultations.current_at_station(connection, consultation.station_id)
+    cut_off(app, closed)
     if before != after:
         tell_attachment(app, consultation.station_id, None if after is None else after.id)
     tell_consultation(app, consultation, at_station)

@@ -11,6 +11,7 @@ from pydantic import Field
 from telemed.errors import KeyDestroyed
 from telemed.http import keys
 from telemed.http.announce import consultation_json, load
+from telemed.http.errors import log_unexpected
 from telemed.http.route import Body, Route, answer, query, uuid_of
 from telemed.http.shapes import ConsultationShown
 from telemed.identity import policy
@@ -109,16 +110,29 @@ async def read_waves(request: web.Request) -> web.StreamResponse:
     app, wanted = request.app, query(request, WavesQuery)
     window = waves.Window(wanted.from_us, wanted.to_us, wanted.view, wanted.columns)
     response = web.StreamResponse(headers={"Content-Type": WAVES})
-    async with asyncio.timeout(ANSWER_SECONDS), app[READERS], app[keys.DATABASE].connection() as connection:
-        consultation = await load(app, connection, uuid_of(request))
-        await policy.require(connection, request[keys.ACTOR], "review.read", consultation.target)
-        stored = await open_stored(connection, app[keys.SEALER], consultation.id)
-        async for part in waves.answer(connection, stored.waves(wanted.kind), window):
-            if not response.prepared:
-                await response.prepare(request)
-            await response.write(part)
-    await response.write_eof()
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS), app[READERS], app[keys.DATABASE].connection() as connection:
+            consultation = await load(app, connection, uuid_of(request))
+            await policy.require(connection, request[keys.ACTOR], "review.read", consultation.target)
+            stored = await open_stored(connection, app[keys.SEALER], consultation.id)
+            async for part in waves.answer(connection, stored.waves(wanted.kind), window):
+                if not response.prepared:
+                    await response.prepare(request)
+                await response.write(part)
+        await response.write_eof()
+    except Exception as error:
+        if not response.prepared:
+            raise
+        _break_off(request, error)
     return response
+
+
+def _break_off(request: web.Request, error: Exception) -> None:
+    """End an answer that has begun: the reader sees a broken connection, never a second answer in its body."""
+    if not isinstance(error, ConnectionError):  # the reader left: nothing is wrong
+        log_unexpected(error, request[keys.REQUEST_ID], "review.read")
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def prepare(app: web.Application) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -72,7 +72,7 @@ async def open_next(
 ) -> tuple[Attachment, Attachment | None]:
     """Open an attachment; the station's open one is closed at the same instant. Returns (opened, closed)."""
     before = await current(connection, station_id)
-    moment = await connection.fetchval(SQL["attachment_moment"], station_id)
+    moment = await _moment(connection, station_id)
     closed = None
     if before is not None:
         closed = await _close_at(connection, before.id, moment, opened_by, "next_patient")
@@ -86,7 +86,7 @@ async def close(
     connection: Connection, attachment: Attachment, closed_by: UUID | None, reason: Reason
 ) -> Attachment:
     """Close an open attachment. Raises ``Conflict`` when it is closed already."""
-    moment = await connection.fetchval(SQL["attachment_moment"], attachment.station_id)
+    moment = await _moment(connection, attachment.station_id)
     return await _close_at(connection, attachment.id, moment, closed_by, reason)
 
 
@@ -109,6 +109,12 @@ async def patient_key(connection: Connection, sealer: Sealer, attachment_id: UUI
     if row["key_wrapped"] is None:
         raise KeyDestroyed()
     return sealer.unwrap(row["key_wrapped"])
+
+
+async def _moment(connection: Connection, station_id: int) -> datetime:
+    """Now by this server's clock, the one that samples are timed by: the database's host may have another."""
+    found: datetime = await connection.fetchval(SQL["attachment_moment"], station_id, datetime.now(UTC))
+    return found
 
 
 async def _close_at(

@@ -43,7 +43,7 @@ from attachment where station_id = $1 order by opened_at desc limit $2
 
 -- name: attachment_moment
 -- Not before the station's last interval ended, should the server's clock have been set back.
-select greatest(clock_timestamp(), max(closed_at), max(opened_at)) from attachment where station_id = $1
+select greatest($2::timestamptz, max(closed_at), max(opened_at)) from attachment where station_id = $1
 
 -- name: attachment_open
 insert into attachment (id, organisation_id, station_id, patient_id, consultation_id, opened_at, opened_by)

@@ -59,7 +59,9 @@ on conflict (source, at) do update set offset_us = excluded.offset_us, error_us 
 delete from clock_fix where source = $1 and at = $2 and station_id is not distinct from $3
 
 -- name: last_fix
-select at, offset_us, error_us from clock_fix where source = $1 and station_id = $2 order by at desc limit 1
+-- The last by the source's own clock: the server's may have been set back.
+select at, offset_us, error_us from clock_fix where source = $1 and station_id = $2
+ order by extract(epoch from at) * 1000000 - offset_us desc limit 1
 
 -- name: fixes
 -- A source is believed by the station that reported it alone.
@@ -81,11 +83,13 @@ select id, attachment_id, station_id, device, kind, format, origin, source, rate
   from stream where attachment_id = any($1::uuid[]) order by id
 
 -- name: islands
--- Runs of samples without a hole, of the chunks stamped before $3; t0_last and first_last are of the last chunk.
+-- Runs of samples without a hole, of the chunks stamped before $3 that end after $4 ($5/$6 samples a second); t0_last
+-- and first_last are of the last chunk.
 with c as (
   select first_sample as first, n, t0_us,
          max(first_sample + n) over (order by first_sample, seq rows between unbounded preceding and 1 preceding) as before
     from chunk where stream_id = $1 and born = $2 and first_sample is not null and t0_us < $3
+     and t0_us + n::bigint * 1000000 * $6::bigint / $5::bigint > $4
 ), g as (
   select first, n, t0_us, sum((before is null or first > before)::int) over (order by first, before) as island from c
 )
@@ -104,9 +108,15 @@ select seq, nonce, sealed from chunk where stream_id = $1 and born = $2 and seq 
 
 -- name: frames_of
 select f.stream_id, f.seq, f.t0_us, f.nonce, f.sealed
-  from unnest($1::int[], $2::timestamptz[], $3::bigint[]) as s(id, born, before)
-  join frame f on f.stream_id = s.id and f.born = s.born and f.t0_us < s.before
- order by f.t0_us, f.stream_id, f.seq limit $4
+  from unnest($1::int[], $2::timestamptz[], $3::bigint[], $4::bigint[]) as s(id, born, before, since)
+  join frame f on f.stream_id = s.id and f.born = s.born and f.t0_us < s.before and f.t0_us >= s.since
+ order by f.t0_us, f.stream_id, f.seq limit $5
+
+-- name: arrival
+-- The most that the offset can be: a chunk ($3/$4 samples a second) came after its last sample was measured.
+select min(extract(epoch from received_at) * 1000000 - t0_us
+           - coalesce(n::numeric * 1000000 * $4::bigint / $3::bigint, 0))::bigint
+  from chunk where stream_id = $1 and born = $2
 
 -- name: near_fix
 select at, offset_us, error_us from clock_fix where station_id = $1

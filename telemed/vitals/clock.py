@@ -2,7 +2,8 @@
 
 A source (one run of a station program or of a page) is asked every ``ASK_SECONDS``. With T1 sent, T3
 received and the source's stamp, offset = (T1 + T3)/2 - stamp and error = (T3 - T1)/2 (protocol section 6),
-all in integer microseconds. The fix with the least error of the last minute counts.
+all in integer microseconds. The fix with the least error of the last minute counts. Two fixes that no drift and
+no error explain say that one of the two clocks was set or stood still in between: the newer one counts alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ ASK_SECONDS = 5.0  # protocol section 6
 WINDOW_US = 60_000_000  # the last minute
 ASKS_OPEN = 8  # unanswered questions remembered: 40 s, longer than a peer may be silent
 DRIFT_PPM = 100  # no quartz clock of a computer drifts more in an hour
+ROUNDING_US = 2  # an offset and an error are each rounded to the microsecond
 STAMP_MAX = 2**62  # a stamp plus an offset stays within 64 bits
 
 
@@ -34,6 +37,17 @@ class Fix:
     at_us: int
     offset_us: int
     error_us: int
+
+    @property
+    def stamp_us(self) -> int:
+        """The source's stamp at the fix. It is steady, whatever becomes of the server's clock."""
+        return self.at_us - self.offset_us
+
+
+def contradict(one: Fix, other: Fix) -> bool:
+    """Whether errors and drift cannot explain both: one of the clocks was set, or stood still, in between."""
+    drift = abs(one.stamp_us - other.stamp_us) * DRIFT_PPM // 1_000_000
+    return abs(one.offset_us - other.offset_us) > one.error_us + other.error_us + drift + ROUNDING_US
 
 
 class ClockSource:
@@ -55,15 +69,17 @@ class ClockSource:
             return None
         self._asked.remove(echo_us)
         fix = Fix(now_us, (echo_us + now_us) // 2 - stamp_us, (now_us - echo_us + 1) // 2)
+        if self._window and contradict(self._window[-1], fix):
+            self._window.clear()
         self._window.append(fix)
-        while self._window[0].at_us < now_us - WINDOW_US:
+        while self._window[0].stamp_us < fix.stamp_us - WINDOW_US:
             self._window.popleft()
         self.best = min(self._window, key=lambda one: one.error_us)
         return fix
 
 
 class FixKeeper:
-    """Which fixes become rows: one a minute, the best of it, the first at once."""
+    """Which fixes become rows: one a minute, the best of it; the first, and one that contradicts it, at once."""
 
     def __init__(self) -> None:
         self._kept: Fix | None = None
@@ -71,12 +87,13 @@ class FixKeeper:
 
     def take(self, fix: Fix) -> tuple[Fix, int | None] | None:
         """Return (row to write, ``at_us`` of the row it replaces or None), or None: nothing to write."""
-        if self._kept is None or fix.at_us - self._began_us >= WINDOW_US:
-            self._kept, self._began_us = fix, fix.at_us
+        kept = self._kept
+        if kept is None or fix.stamp_us - self._began_us >= WINDOW_US or contradict(kept, fix):
+            self._kept, self._began_us = fix, fix.stamp_us
             return fix, None
-        if fix.error_us < self._kept.error_us:
-            replaced, self._kept = self._kept, fix
-            return fix, replaced.at_us
+        if fix.error_us < kept.error_us:
+            self._kept = fix
+            return fix, kept.at_us
         return None
 
 
@@ -84,17 +101,39 @@ class Mapping:
     """Stamps of one source to consultation time.
 
     Between two fixes the offset is interpolated, outside them it is held. A fix is left out when a
-    neighbour, worsened by ``DRIFT_PPM`` of the time between them, is still more exact.
+    neighbour, worsened by ``DRIFT_PPM`` of the time between them, is still more exact. Where two neighbours
+    contradict each other nobody knows when the clock moved: the earlier offset holds until the later fix, and
+    :meth:`bounds` gives both.
     """
 
     def __init__(self, fixes: Iterable[Fix]) -> None:
-        kept = _undominated(sorted(fixes, key=lambda one: one.at_us))
+        kept = _undominated(sorted(fixes, key=lambda one: (one.stamp_us, one.at_us)))
         self.known = bool(kept)
+        self._kept = kept
+        steps = [(before, after) for before, after in pairwise(kept) if contradict(before, after)]
+        self.stepped = bool(steps)
         # Interpolation is relative to the first fix: offsets of hours in microseconds would lose bits
         # in float64 products, differences of milliseconds do not.
         self._base = kept[0].offset_us if kept else 0
-        self._at: NDArray[np.float64] = np.array([one.at_us - one.offset_us for one in kept], np.float64)
-        self._delta: NDArray[np.float64] = np.array([one.offset_us - self._base for one in kept], np.float64)
+        points = [(one.stamp_us, one.offset_us) for one in kept]
+        late = [(max(before.stamp_us, after.stamp_us - 1), before.offset_us) for before, after in steps]
+        soon = [(min(before.stamp_us + 1, after.stamp_us), after.offset_us) for before, after in steps]
+        self._line = self._points(points, late)
+        self._other = self._points(points, soon)
+
+    def _points(
+        self, points: list[tuple[int, int]], steps: list[tuple[int, int]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        line = sorted([*points, *steps], key=lambda one: one[0])
+        return (np.array([stamp for stamp, _ in line], np.float64),
+                np.array([offset - self._base for _, offset in line], np.float64))
+
+    def _moved(
+        self, stamps_us: NDArray[np.int64], line: tuple[NDArray[np.float64], NDArray[np.float64]]
+    ) -> NDArray[np.int64]:
+        if not self.known:
+            return np.zeros(stamps_us.shape, np.int64)
+        return np.rint(np.interp(stamps_us.astype(np.float64), *line)).astype(np.int64) + self._base
 
     def offset_us(self, stamp_us: int) -> int:
         """The offset at one stamp."""
@@ -102,28 +141,56 @@ class Mapping:
 
     def offsets_us(self, stamps_us: NDArray[np.int64]) -> NDArray[np.int64]:
         """The offsets at the stamps, shape as given, int64."""
-        if not self.known:
-            return np.zeros(stamps_us.shape, np.int64)
-        moved = np.interp(stamps_us.astype(np.float64), self._at, self._delta)
-        return np.rint(moved).astype(np.int64) + self._base
+        return self._moved(stamps_us, self._line)
 
     def to_consultation(self, stamps_us: NDArray[np.int64]) -> NDArray[np.int64]:
         """Consultation times of the stamps, shape as given, int64."""
         return stamps_us + self.offsets_us(stamps_us)
 
+    def bounds(
+        self, stamps_us: NDArray[np.int64], ends_us: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The earliest and the latest consultation times that what begins at these stamps may have.
+
+        ``ends_us`` are the stamps at which it ends. The two differ at a step alone.
+        """
+        line = self.offsets_us(stamps_us)
+        if not self.stepped:
+            return stamps_us + line, stamps_us + line
+        offsets = np.stack([
+            line, self._moved(stamps_us, self._other), self.offsets_us(ends_us), self._moved(ends_us, self._other)
+        ])
+        return stamps_us + offsets.min(axis=0), stamps_us + offsets.max(axis=0)
+
+    def error_us(self, consultation_us: int) -> int:
+        """How far a time may be from the true one: the best fix's error, and the drift since; 0 when none is known."""
+        return min((one.error_us + abs(one.at_us - consultation_us) * DRIFT_PPM // 1_000_000 for one in self._kept),
+                   default=0)
+
     def to_stamp(self, consultation_us: int) -> int:
-        """The stamp of a consultation time: offsets change so slowly that two steps find it to the microsecond."""
+        """The stamp of a consultation time: offsets change so slowly that two steps find it to the microsecond.
+
+        Where the offset steps there may be none or two: ask :meth:`stamps_around`.
+        """
         guess = consultation_us - self.offset_us(consultation_us - self._base)
         return consultation_us - self.offset_us(guess)
 
+    def stamps_around(self, consultation_us: int) -> tuple[int, int]:
+        """The first and the last stamp that may have this consultation time."""
+        if not self.stepped:
+            return (self.to_stamp(consultation_us),) * 2
+        offsets = [one.offset_us for one in self._kept]
+        return consultation_us - max(offsets), consultation_us - min(offsets)
+
 
 def _undominated(fixes: Sequence[Fix]) -> list[Fix]:
+    """The fixes (ascending stamps) that no neighbour of the same run of agreeing fixes betters."""
     bound = [fix.error_us for fix in fixes]
     for order in (range(1, len(fixes)), range(len(fixes) - 2, -1, -1)):
         step = -1 if order.step > 0 else 1
         for at in order:
-            apart = abs(fixes[at].at_us - fixes[at + step].at_us) * DRIFT_PPM // 1_000_000
+            if contradict(fixes[at], fixes[at + step]):
+                continue
+            apart = abs(fixes[at].stamp_us - fixes[at + step].stamp_us) * DRIFT_PPM // 1_000_000
             bound[at] = min(bound[at], bound[at + step] + apart)
-    kept = [fix for fix, least in zip(fixes, bound, strict=True) if fix.error_us <= least]
-    kept.sort(key=lambda one: one.at_us - one.offset_us)
-    return kept
+    return [fix for fix, least in zip(fixes, bound, strict=True) if fix.error_us <= least]

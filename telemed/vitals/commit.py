@@ -236,14 +236,20 @@ class Committer:
                 fresh.append(row)
             elif first[key] != row.nonce:
                 differing.add(at)
-        async with self._database.transaction() as connection:
-            stored = await _insert(connection, fresh)
-            if len(stored) < len(fresh):
-                known = {key: first[key] for key in stored}
-                known.update(await _nonces(connection, [row for row in fresh if _key(row) not in stored]))
-                differing = {at for at, row in enumerate(rows) if known[_key(row)] != row.nonce}
-            for at in differing:
-                await _audit(connection, rows[at].pending)
+        audited: list[Shelf] = []
+        try:
+            async with self._database.transaction() as connection:
+                stored = await _insert(connection, fresh)
+                if len(stored) < len(fresh):
+                    known = {key: first[key] for key in stored}
+                    known.update(await _nonces(connection, [row for row in fresh if _key(row) not in stored]))
+                    differing = {at for at, row in enumerate(rows) if known[_key(row)] != row.nonce}
+                for at in sorted(differing):
+                    await _audit(connection, rows[at].pending, audited)
+        except BaseException:
+            for shelf in audited:  # rows that were not committed do not count
+                shelf.differs_audited -= 1
+            raise
         DUPLICATES.inc(len(rows) - len(stored) - len(differing))
         COMMITTED.inc(len(stored))
         return differing
@@ -298,11 +304,13 @@ async def _nonces(connection: Connection, rows: Sequence[_Sealed]) -> dict[tuple
     return {(one["stream_id"], one["seq"]): bytes(one["nonce"]) for one in found}
 
 
-async def _audit(connection: Connection, one: Pending) -> None:
+async def _audit(connection: Connection, one: Pending, audited: list[Shelf]) -> None:
+    """Record one refusal while its stream has rows left, and note in ``audited`` that it took one."""
     shelf = one.shelf
     if shelf.differs_audited >= DIFFERS_AUDITED:
         return
-    shelf.differs_audited += 1
+    shelf.differs_audited += 1  # before the row: another writer may be at the same stream
+    audited.append(shelf)
     await record(
         connection, shelf.actor, "station_socket.chunk", "deny", object_kind="stream",
         object_id=str(shelf.stream_id), organisation_id=shelf.organisation_id,

@@ -7,6 +7,7 @@ Everything here happens at once and in the caller's task; nothing waits for a wa
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,8 @@ DEVICE_SECONDS = 10.0  # a number of ours stays away this long after a device se
 VIEWS_MAX = 65_535  # the view number is a u16
 VIEWS_WATCHED = 64  # of one socket: 32 streams in both views
 NUMBERS_KEPT = 64  # newest numbers of one board
+STREAMS_SHOWN = 64  # of one board: twice what a socket may watch in both views
+CUTS_KEPT = 1024  # ends of attachments remembered: a station that is away that long is told by the database
 
 
 @dataclass(slots=True)
@@ -62,25 +65,39 @@ class Hub:
         self._next_view = 1
         self._banks: dict[tuple[FilterSpec, float], FilterBank] = {}
         self._derived: dict[int, Derived] = {}
+        self._cuts: OrderedDict[UUID, int] = OrderedDict()
 
     # What the uplink calls.
 
-    def open_stream(self, card: StreamCard) -> LiveStream | None:
+    def open_stream(
+        self, card: StreamCard, *, source: UUID | None = None, started_us: int = 0, opened_us: int | None = None,
+        closed_us: int | None = None,
+    ) -> LiveStream | None:
         """A station announced this stream as live; an older epoch of the same device and kind ends.
 
-        Returns None for a stream outside every attachment: nobody here may see it.
+        ``source`` is the run that stamps it, ``started_us`` the stamp of its sample 0; ``opened_us`` and
+        ``closed_us`` are its attachment's. Returns None for a stream that nobody here may see: outside every
+        attachment, of one that is over, or older than what the same run shows of the device already.
         """
-        for board in list(self._boards.values()):
-            for other in list(board.streams.values()):
-                same = (other.card.station_id, other.card.device, other.card.kind)
-                if same == (card.station_id, card.device, card.kind) and other.card.id != card.id:
-                    self._end(board, other)
+        if card.attachment_id is not None and (closed_us is not None or card.attachment_id in self._cuts):
+            return None
+        others = [
+            (board, other) for board in self._boards.values() for other in board.streams.values()
+            if (other.card.station_id, other.card.device, other.card.kind)
+            == (card.station_id, card.device, card.kind) and other.card.id != card.id
+        ]
+        if any(other.source == source and other.started_us > started_us for _, other in others):
+            return None
+        for board, other in others:
+            self._end(board, other)
         if card.attachment_id is None:
             return None
         board = self._board(card.attachment_id)
         stream = board.streams.get(card.id)
         if stream is None:
-            stream = board.streams[card.id] = LiveStream(card, self._bank)
+            if not self._room(board):
+                return None
+            stream = board.streams[card.id] = LiveStream(card, self._bank, opened_us, source, started_us)
         else:
             stream.reconnect()
         self._derived.pop(card.id, None)
@@ -98,10 +115,19 @@ class Hub:
                 self._sweep(board)
 
     def cut(self, attachment_id: UUID, closed_us: int) -> None:
-        """The attachment was closed: nothing from then on is shown to its watchers."""
+        """The attachment was closed: nothing from then on is shown to its watchers, and no further stream of it."""
+        self._cuts[attachment_id] = closed_us
+        while len(self._cuts) > CUTS_KEPT:
+            self._cuts.popitem(last=False)
         board = self._boards.get(attachment_id)
         for stream in board.streams.values() if board else ():
-            stream.cut_us = closed_us
+            stream.cut(closed_us)
+
+    def forget(self, stream: LiveStream) -> None:
+        """The station's connection no longer knows the stream."""
+        board = self._board_of(stream)
+        if board is not None:
+            self._end(board, stream)
 
     def unworn(self, seconds: float) -> list[UUID]:
         """The attachments whose station is here while no sensor has been on the patient for so long."""
@@ -111,10 +137,10 @@ class Hub:
             if board.worn_at < latest and any(stream.live for stream in board.streams.values())
         ]
 
-    def samples(self, stream: LiveStream, frame: Frame, t0_us: int) -> None:
-        """The next frame of a live stream."""
-        seen = stream.accept(frame, t0_us)
-        board = self._boards.get(stream.card.attachment_id) if stream.card.attachment_id else None
+    def samples(self, stream: LiveStream, frame: Frame, t0_us: int, error_us: int = 0) -> None:
+        """The next frame of a live stream; ``t0_us`` is its consultation time, known to ``error_us``."""
+        board = self._board_of(stream)
+        seen = None if board is None else stream.accept(frame, t0_us, error_us)
         if seen is None or board is None:
             return
         if len(frame.lead_off) < frame.channels:
@@ -127,22 +153,24 @@ class Hub:
                 key = (number.kind, "derived")
                 self._post_number(board, key, derived_message(stream.card, number))
 
-    def reading(self, stream: LiveStream, reading: Reading, at_us: int) -> None:
-        """A device's own number."""
+    def reading(self, stream: LiveStream, reading: Reading, at_us: int, error_us: int = 0) -> None:
+        """A device's own number at a consultation time, known to ``error_us``."""
         card = stream.card
-        board = self._boards.get(card.attachment_id) if card.attachment_id else None
-        if board is None or (stream.cut_us is not None and at_us >= stream.cut_us):
+        board = self._board_of(stream)
+        if board is None or not stream.covers(at_us, error_us):
             return
         if reading.value is not None:
             board.worn_at = board.device_heard[reading.kind] = self._monotonic()
             board.numbers.pop((reading.kind, "derived"), None)
         self._post_number(board, (reading.kind, card.device), reading_message(card, reading_json(reading), at_us))
 
-    def remember(self, stream: LiveStream, readings: Iterable[Mapping[str, Any]], at_us: int) -> None:
+    def remember(
+        self, stream: LiveStream, readings: Iterable[Mapping[str, Any]], at_us: int, error_us: int = 0
+    ) -> None:
         """Numbers that were stored before this process began: shown where nothing newer is known."""
         card = stream.card
-        board = self._boards.get(card.attachment_id) if card.attachment_id else None
-        if board is None:
+        board = self._board_of(stream)
+        if board is None or not stream.covers(at_us, error_us):
             return
         for reading in readings:
             if (reading["kind"], card.device) not in board.numbers:
@@ -206,6 +234,25 @@ class Hub:
         if attachment_id not in self._boards:
             self._boards[attachment_id] = Board(attachment_id, worn_at=self._monotonic())
         return self._boards[attachment_id]
+
+    def _board_of(self, stream: LiveStream) -> Board | None:
+        """The stream's board while the stream is on it: an ended one shows nothing more."""
+        board = self._boards.get(stream.card.attachment_id) if stream.card.attachment_id else None
+        return board if board is not None and board.streams.get(stream.card.id) is stream else None
+
+    def _room(self, board: Board) -> bool:
+        """Whether one more stream may be shown; the oldest that is no longer live makes room."""
+        if len(board.streams) < STREAMS_SHOWN:
+            return True
+        gone = next((one for one in board.streams.values() if not one.live), None)
+        if gone is None:
+            return False
+        for view in list(gone.views.values()):
+            self._views.pop(view.number, None)
+        gone.end()
+        del board.streams[gone.card.id]
+        self._derived.pop(gone.card.id, None)
+        return True
 
     def _bank(self, spec: FilterSpec, rate_hz: float) -> FilterBank:
         return self._banks.setdefault((spec, rate_hz), FilterBank(spec, rate_hz))

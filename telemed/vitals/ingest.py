@@ -14,6 +14,7 @@ from telemed.vitals.around import Surroundings
 from telemed.vitals.counters import STATIONS_CONNECTED
 from telemed.vitals.faults import KeyRevoked, NewerConnection
 from telemed.vitals.sensors import LOOK_SECONDS, close_unworn
+from telemed.vitals.trouble import trouble
 from telemed.vitals.uplink import Uplink
 
 SQL = load_sql("vitals")
@@ -69,13 +70,10 @@ class Ingest:
         older = self._uplinks.get(station_id)
         self._uplinks[station_id] = uplink
         STATIONS_CONNECTED.set(len(self._uplinks))
-        if older is not None:
-            older.end(NewerConnection())
-            try:
-                await audit_takeover(self.around.database, uplink, older)
-            except DatabaseUnavailable:
-                log.warning("takeover_not_audited", station=station_id)
         try:
+            if older is not None:
+                older.end(NewerConnection())
+                await self._audit_takeover(uplink, older)
             await uplink.run()
         finally:
             if self._uplinks.get(station_id) is uplink:
@@ -86,6 +84,12 @@ class Ingest:
                 self.around.rooms.publish(
                     f"station:{station_id}", {"type": "station", "online": False, "status": None}
                 )
+
+    async def _audit_takeover(self, newer: Uplink, older: Uplink) -> None:
+        try:
+            await audit_takeover(self.around.database, newer, older)
+        except Exception as error:  # the patient's signals go on, whatever the audit's trouble is
+            log.error("takeover_not_audited", station=newer.station.id, **trouble(error))
 
     async def check_keys(self) -> None:
         """End every connection whose key was revoked."""

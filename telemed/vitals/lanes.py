@@ -18,7 +18,7 @@ from telemed_devices.native import Frame, unpack_frame
 
 from telemed.audit import Actor
 from telemed.errors import TelemedError
-from telemed.vitals.clock import Fix, server_us
+from telemed.vitals.clock import STAMP_MAX, Fix, server_us
 from telemed.vitals.commit import Pending, Shelf
 from telemed.vitals.counters import CHUNKS, DEVICE_FAULTS
 from telemed.vitals.durable import Durable
@@ -97,7 +97,9 @@ class Lanes:
         self._lanes.pop(lane.number, None)
         self._lanes[lane.number] = lane
         while len(self._lanes) > LANES_MAX:
-            self._lanes.pop(next(iter(self._lanes)))
+            gone = self._lanes.pop(next(iter(self._lanes)))
+            if gone.shown is not None:
+                self._hub.forget(gone.shown)
 
     def take(self, data: bytes, fix: Fix | None) -> Pending:
         """Check one binary message and show what is live. ``fix`` is the connection's own source's.
@@ -115,19 +117,19 @@ class Lanes:
             raise FrameDisagrees(channels=frame.channels)
         if frame.first_sample + frame.n > SAMPLE_MAX:
             raise FrameSequence()
-        offset = self._check(lane, frame.seq, frame.t0_us, frame.n, fix)
+        known = self._check(lane, frame.seq, frame.t0_us, frame.n, fix)
         if frame.seq >= lane.live_from and frame.seq > lane.last_seq:
             if frame.first_sample < lane.next_sample:
                 raise FrameSequence()
             lane.last_seq, lane.next_sample = frame.seq, frame.first_sample + frame.n
             if lane.shown is not None:
-                self._hub.samples(lane.shown, frame, frame.t0_us + offset)
+                self._hub.samples(lane.shown, frame, frame.t0_us + known.offset_us, known.error_us)
         CHUNKS.labels("native").inc()
         return Pending(lane.shelf, frame.seq, frame.t0_us, frame.first_sample, frame.n, data)
 
     def _chunk(self, chunk: Chunk, data: bytes, fix: Fix | None) -> Pending:
         lane = self._lane(chunk.stream, "")
-        offset = self._check(lane, chunk.seq, chunk.t0_us, 0, fix)
+        known = self._check(lane, chunk.seq, chunk.t0_us, 0, fix)
         decoded = decode(lane.opened.format, chunk.payload)
         for fault in decoded.faults:
             DEVICE_FAULTS.labels(fault.code).inc()
@@ -135,7 +137,7 @@ class Lanes:
             lane.last_seq = chunk.seq
             if lane.shown is not None:
                 for reading in decoded.readings:
-                    self._hub.reading(lane.shown, reading, chunk.t0_us + offset)
+                    self._hub.reading(lane.shown, reading, chunk.t0_us + known.offset_us, known.error_us)
         CHUNKS.labels(lane.opened.format).inc()
         return Pending(lane.shelf, chunk.seq, chunk.t0_us, None, None, data, stored_readings(decoded), DECODER)
 
@@ -148,19 +150,20 @@ class Lanes:
             raise FrameFormat(format=lane.opened.format)
         return lane
 
-    def _check(self, lane: Lane, seq: int, t0_us: int, n: int, fix: Fix | None) -> int:
-        """Check number and time; return the offset from stamp to consultation time."""
+    def _check(self, lane: Lane, seq: int, t0_us: int, n: int, fix: Fix | None) -> Fix:
+        """Check number and time; return what leads from stamp to consultation time."""
         if seq > SEQ_MAX:
             raise FrameSequence()
         if not lane.durable.may_take(seq):
             raise TooManyHoles()
         known = lane.offset(fix)
-        if t0_us < lane.opened.started_us - BEFORE_US:
+        if not lane.opened.started_us - BEFORE_US <= t0_us < STAMP_MAX:
             raise FrameTime()
-        if known is not None and t0_us + known.offset_us > server_us() + FUTURE_US + known.error_us:
+        now_us = server_us()
+        if known is not None and t0_us + known.offset_us > now_us + FUTURE_US + known.error_us:
             raise FrameTime()
         # Before the first answer, arrival stands for the time of the last sample.
-        return known.offset_us if known is not None else server_us() - t0_us - lane.opened.card.sample_us(n)
+        return known or Fix(now_us, now_us - t0_us - lane.opened.card.sample_us(n), 0)
 
 
 def where(data: bytes) -> tuple[int | None, int | None]:

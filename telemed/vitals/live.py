@@ -170,10 +170,16 @@ class View:
 class LiveStream:
     """The live lane of one stream and its watched views."""
 
-    def __init__(self, card: StreamCard, bank_of: Callable[[FilterSpec, float], FilterBank]) -> None:
+    def __init__(
+        self, card: StreamCard, bank_of: Callable[[FilterSpec, float], FilterBank], opened_us: int | None = None,
+        source: UUID | None = None, started_us: int = 0,
+    ) -> None:
         self.card = card
+        self.source = source
+        self.started_us = started_us
         self.live = True
         self.views: dict[str, View] = {}
+        self.opened_us = opened_us
         self.cut_us: int | None = None
         self._bank_of = bank_of
         self._next: int | None = None
@@ -202,13 +208,29 @@ class LiveStream:
             view.end()
         self.views.clear()
 
-    def accept(self, frame: Frame, t0_us: int) -> Frame | None:
-        """Take the next frame of the lane; ``t0_us`` is its consultation time.
+    def cut(self, closed_us: int) -> None:
+        """The attachment ended: nothing from then on is seen."""
+        self.cut_us = closed_us if self.cut_us is None else min(self.cut_us, closed_us)
 
-        Returns the frame as seen live (None: late, or wholly after the attachment's end).
+    def covers(self, at_us: int, error_us: int) -> bool:
+        """Whether a time, known to ``error_us``, lies within the attachment."""
+        begun = self.opened_us is None or at_us >= self.opened_us - error_us
+        return begun and (self.cut_us is None or at_us < self.cut_us)
+
+    def accept(self, frame: Frame, t0_us: int, error_us: int = 0) -> Frame | None:
+        """Take the next frame of the lane; ``t0_us`` is its consultation time, known to ``error_us``.
+
+        Returns the frame as seen live (None: late, or wholly before or after the attachment).
         """
         if self._next is not None and frame.first_sample < self._next:
             return None
+        if self.opened_us is not None:
+            skip = self._before(self.opened_us - error_us, t0_us, frame.n)
+            if skip >= frame.n:
+                return None
+            if skip:
+                t0_us += self.card.sample_us(skip)
+                frame = replace(frame, samples=frame.samples[:, skip:], first_sample=frame.first_sample + skip)
         if self.cut_us is not None:
             keep = self._before(self.cut_us, t0_us, frame.n)
             if keep <= 0:

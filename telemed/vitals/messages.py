@@ -25,6 +25,7 @@ FORMATS_NUMERIC = frozenset({"gatt:2a37", "gatt:2a35", "gatt:2a1c", "gatt:2a5f"}
 
 Stamp = Annotated[int, Field(gt=-STAMP_MAX, lt=STAMP_MAX)]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Unit = Annotated[str, Field(max_length=20, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -47,8 +48,8 @@ class Hello(Message):
 class Channel(Message):
     """physical = sample x gain + offset, in ``unit`` (UCUM)."""
 
-    name: Annotated[str, Field(min_length=1, max_length=40)]
-    unit: Annotated[str, Field(max_length=20)]
+    name: Annotated[Name, Field(max_length=40)]
+    unit: Unit
     gain: Finite
     offset: Finite
 

@@ -12,7 +12,8 @@ import numpy as np
 from telemed.store.database import Connection, load_sql
 from telemed.vitals.clock import server_us
 from telemed.vitals.commit import frame_context
-from telemed.vitals.stored import Stored, StoredStream, sole
+from telemed.vitals.stored import OPEN_END_US, Stored, StoredStream, sole
+from telemed.vitals.waves import index_of
 
 SQL = load_sql("vitals")
 NUMERICS_MAX: Final = 50_000  # of one answer: four hours of three numbers a second
@@ -49,19 +50,40 @@ async def summary(connection: Connection, stored: Stored) -> dict[str, Any]:
 
 
 async def _segments(connection: Connection, stream: StoredStream) -> list[dict[str, Any]]:
-    rows = await connection.fetch(SQL["islands"], stream.card.id, stream.born, stream.closed_stamp)
+    if stream.clock.stepped:  # the islands' cuts know one line of time only
+        return await _segments_one_by_one(connection, stream)
+    num, den = stream.card.rate or (1, 1)
+    rows = await connection.fetch(
+        SQL["islands"], stream.card.id, stream.born, stream.closed_stamp, stream.opened_stamp, num, den
+    )
     found = []
     for row in rows:
         begin, last = (int(us) for us in stream.clock.to_consultation(
             np.array([row["t0_first"], row["t0_last"]], np.int64)))
         in_last = int(stream.samples_before(np.array([last], np.int64), stream.closed_us)[0])
         past = min(row["past"], row["first_last"] + in_last)
-        if past <= row["first"]:
+        skip = int(stream.samples_before(np.array([begin], np.int64), stream.opened_us)[0])
+        first = row["first"] + skip
+        if past <= first:
             continue
         found.append({
-            "stream": stream.card.id, "from_us": begin,
+            "stream": stream.card.id, "from_us": begin + stream.card.sample_us(skip),
             "to_us": last + stream.card.sample_us(past - row["first_last"]),
-            "first_sample": row["first"], "n": past - row["first"],
+            "first_sample": first, "n": past - first,
+        })
+    return found
+
+
+async def _segments_one_by_one(connection: Connection, stream: StoredStream) -> list[dict[str, Any]]:
+    index = await index_of(connection, stream, 0, OPEN_END_US)
+    found = []
+    for piece in await asyncio.to_thread(index.pieces, 2**62):
+        first, past = int(index.first[piece.begin]), int(index.first[piece.end - 1])
+        skip, stop = int(index.skip[piece.begin]), int(index.stop[piece.end - 1])
+        found.append({
+            "stream": stream.card.id, "from_us": int(index.t0_us[piece.begin]) + stream.card.sample_us(skip),
+            "to_us": int(index.t0_us[piece.end - 1]) + stream.card.sample_us(stop),
+            "first_sample": first + skip, "n": past + stop - first - skip,
         })
     return found
 
@@ -85,7 +107,7 @@ async def _numerics(connection: Connection, stored: Stored) -> tuple[list[dict[s
         return [], False
     rows = await connection.fetch(
         SQL["frames_of"], [one.card.id for one in streams], [one.born for one in streams],
-        [one.closed_stamp for one in streams], NUMERICS_MAX + 1,
+        [one.closed_stamp for one in streams], [one.opened_stamp for one in streams], NUMERICS_MAX + 1,
     )
     found = await asyncio.to_thread(_read_numerics, sole(streams), rows[:NUMERICS_MAX])
     return found, len(rows) > NUMERICS_MAX
@@ -93,10 +115,15 @@ async def _numerics(connection: Connection, stored: Stored) -> tuple[list[dict[s
 
 def _read_numerics(streams: dict[int, StoredStream], rows: Sequence[Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    for row in rows:
+    times = np.zeros((3, len(rows)), np.int64)  # consultation time, the earliest and the latest it may be
+    of_stream = np.array([row["stream_id"] for row in rows], np.int64)
+    stamps = np.array([row["t0_us"] for row in rows], np.int64)
+    for stream in streams.values():
+        ours = of_stream == stream.card.id
+        times[:, ours] = stream.clock.to_consultation(stamps[ours]), *stream.clock.bounds(stamps[ours], stamps[ours])
+    for row, (at_us, earliest, latest) in zip(rows, times.T.tolist(), strict=True):
         stream = streams[row["stream_id"]]
-        at_us = row["t0_us"] + stream.clock.offset_us(row["t0_us"])
-        if at_us >= stream.closed_us:
+        if earliest < stream.opened_us or latest >= stream.closed_us:
             continue
         plain = stream.key.open(
             bytes(row["nonce"]), bytes(row["sealed"]), frame_context(row["stream_id"], row["seq"])

@@ -14,6 +14,7 @@ from telemed.errors import TelemedError
 from telemed.identity import stations
 from telemed.patient import attachments
 from telemed.vitals.around import Surroundings
+from telemed.vitals.fixes import micros
 
 UNWORN_SECONDS: Final = 600.0  # ten minutes: longer than a change of electrodes, shorter than a change of patients
 LOOK_SECONDS: Final = 15.0
@@ -30,7 +31,7 @@ async def close_unworn(around: Surroundings, seconds: float = UNWORN_SECONDS) ->
             try:
                 attachment = await attachments.get(connection, attachment_id)
                 await stations.lock(connection, attachment.station_id)
-                await attachments.close(connection, attachment, None, "sensors_off")
+                attachment = await attachments.close(connection, attachment, None, "sensors_off")
             except TelemedError:  # closed by somebody meanwhile, or gone
                 continue
             await record(
@@ -38,6 +39,8 @@ async def close_unworn(around: Surroundings, seconds: float = UNWORN_SECONDS) ->
                 patient_id=attachment.patient_id, organisation_id=attachment.organisation_id,
                 detail={"reason": "sensors_off", "station": attachment.station_id},
             )
+        if attachment.closed_at is not None:
+            around.hub.cut(attachment.id, micros(attachment.closed_at))
         around.rooms.publish(f"station:{attachment.station_id}", {"type": "attachment", "attachment": None})
         closed.append(attachment_id)
     return closed

@@ -1,7 +1,8 @@
 """What is stored of a consultation: its attachments' streams, each with its key, its clock and where it ends.
 
 The one door to stored samples: a stream is here because it was announced under one of the consultation's
-attachments, and nothing of it from the attachment's end on is given out (the cut is at the sample).
+attachments, and nothing of it from before the attachment's begin or from its end on is given out (the cuts are at
+the sample).
 """
 
 from __future__ import annotations
@@ -26,23 +27,31 @@ from telemed.vitals.streams import card_of
 
 SQL = load_sql("vitals")
 OPEN_END_US = STAMP_MAX  # of an attachment that is still open
+HOSTS_APART_US = 1_000_000  # by which the database's clock, which says when a chunk came, may be off the server's
 
 
 @dataclass(frozen=True, slots=True)
 class StoredStream:
-    """A stream under one of the consultation's attachments. ``closed_us`` is consultation time, exclusive."""
+    """A stream under one of the consultation's attachments: what of it is given out lies from ``opened_us`` (the
+    attachment's begin, less what the clock may be off there) to before ``closed_us``, in consultation time."""
 
     card: StreamCard
     format: str
     born: datetime
     key: DataKey
     clock: Mapping
+    opened_us: int
     closed_us: int
+
+    @property
+    def opened_stamp(self) -> int:
+        """The stamp after which a chunk must end to be given out at all."""
+        return self.clock.stamps_around(self.opened_us)[0]
 
     @property
     def closed_stamp(self) -> int:
         """The stamp before which a chunk must begin to be given out at all."""
-        return self.closed_us if self.closed_us >= OPEN_END_US else self.clock.to_stamp(self.closed_us)
+        return self.closed_us if self.closed_us >= OPEN_END_US else self.clock.stamps_around(self.closed_us)[1]
 
     def samples_before(self, t0_us: NDArray[np.int64], consultation_us: int) -> NDArray[np.int64]:
         """How many samples of a chunk that begins at each ``t0_us`` (consultation time) lie before a time."""
@@ -88,27 +97,47 @@ async def open_stored(connection: Connection, sealer: Sealer, consultation_id: U
         for row in rows
     }
     found = await connection.fetch(SQL["streams_of"], list(attached))
-    clocks = await _clocks(connection, found)
+    clocks = await _clocks(connection, found, attached)
     streams = []
     for row in found:
-        closed_us = attached[row["attachment_id"]].closed_us
+        interval, clock = attached[row["attachment_id"]], clocks[row["source"]]
         key = DataKey(sealer.unwrap(bytes(row["key_wrapped"]), patient_keys[row["attachment_id"]]))
         streams.append(StoredStream(
-            card_of(row, row["station_id"]), row["format"], row["born"], key, clocks[row["source"]],
-            OPEN_END_US if closed_us is None else closed_us,
+            card_of(row, row["station_id"]), row["format"], row["born"], key, clock,
+            interval.opened_us - clock.error_us(interval.opened_us),
+            OPEN_END_US if interval.closed_us is None else interval.closed_us,
         ))
     return Stored(tuple(attached.values()), tuple(streams))
 
 
-async def _clocks(connection: Connection, rows: Sequence[Any]) -> dict[UUID, Mapping]:
+async def _clocks(
+    connection: Connection, rows: Sequence[Any], attached: dict[UUID, Attached]
+) -> dict[UUID, Mapping]:
     clocks = await mappings(connection, {row["source"] for row in rows}, {row["station_id"] for row in rows})
     for row in rows:
         if not clocks[row["source"]].known:
-            # A run that never answered a clock question: the nearest fix of another run of that station.
-            near = await connection.fetchrow(SQL["near_fix"], row["station_id"], row["born"])
-            if near is not None:
-                clocks[row["source"]] = Mapping([Fix(micros(near["at"]), near["offset_us"], near["error_us"])])
+            clocks[row["source"]] = await _guessed(connection, row, attached[row["attachment_id"]].opened_us)
     return clocks
+
+
+async def _guessed(connection: Connection, row: Any, opened_us: int) -> Mapping:
+    """The clock of a run that never answered a clock question: the nearest fix of another run of its station.
+
+    Each run reads the wall clock anew, so that fix counts only if it does not contradict what is known of this
+    run: its stream began after the attachment that it names, and nothing arrived before it was measured. Else
+    arrival stands for time, as on the live way.
+    """
+    arrival_us = await connection.fetchval(SQL["arrival"], row["id"], row["born"], row["rate_num"], row["rate_den"])
+    near = await connection.fetchrow(SQL["near_fix"], row["station_id"], row["born"])
+    if near is not None:
+        fix = Fix(micros(near["at"]), near["offset_us"], near["error_us"])
+        clock = Mapping([fix])
+        began = row["started_us"] + fix.offset_us >= opened_us - clock.error_us(opened_us) - HOSTS_APART_US
+        if began and (arrival_us is None or fix.offset_us <= arrival_us + fix.error_us + HOSTS_APART_US):
+            return clock
+    if arrival_us is None:
+        return Mapping([])
+    return Mapping([Fix(row["started_us"] + arrival_us, arrival_us, 0)])
 
 
 def sole(keys: Iterable[StoredStream]) -> dict[int, StoredStream]:

@@ -41,6 +41,7 @@ class OpenedStream:
     key: DataKey
     ranges: tuple[Range, ...]
     newest: tuple[int, list[dict[str, Any]]] | None  # stamp and readings of the last stored numbers
+    opened_us: int | None  # when its attachment began
     closed_us: int | None  # when its attachment ended
 
 
@@ -70,11 +71,11 @@ async def open_stream(
         if ranges and stream.rate is None:
             numbers = await connection.fetchrow(SQL["newest_frame"], row["id"], row["born"])
     key = DataKey(sealer.unwrap(bytes(row["key_wrapped"]), owner_key))
-    closed = attachment["closed_at"] if attachment is not None else None
+    opened, closed = (None, None) if attachment is None else (attachment["opened_at"], attachment["closed_at"])
     return OpenedStream(
         card_of(row, station_id), row["format"], row["source"], row["started_us"], row["born"],
         key, tuple(ranges), None if numbers is None else _newest(key, row["id"], numbers),
-        None if closed is None else micros(closed),
+        None if opened is None else micros(opened), None if closed is None else micros(closed),
     )
 
 

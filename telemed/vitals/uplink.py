@@ -25,11 +25,12 @@ from telemed.identity import stations
 from telemed.patient import attachments
 from telemed.store.database import DatabaseRefused, load_sql
 from telemed.vitals.around import Surroundings
-from telemed.vitals.clock import ASK_SECONDS, ClockSource, Fix, FixKeeper, server_us
+from telemed.vitals.asked import RETRY_SECONDS, Asked
+from telemed.vitals.clock import ASK_SECONDS, server_us
 from telemed.vitals.counters import REFUSED
 from telemed.vitals.durable import Durable
-from telemed.vitals.faults import ClockEcho, HelloExpected, MessageInvalid, TooSlow
-from telemed.vitals.fixes import last_fix, micros, write_fix
+from telemed.vitals.faults import HelloExpected, MessageInvalid, TooSlow
+from telemed.vitals.fixes import last_fix, micros
 from telemed.vitals.lanes import Lane, Lanes, where
 from telemed.vitals.messages import (
     FROM_STATION,
@@ -53,10 +54,9 @@ SILENT_SECONDS: Final = 12.0  # the station answers a clock question every 5 s; 
 WRITE_SECONDS: Final = 10.0  # a message that cannot be written for so long has no reader
 MAILBOX: Final = 32  # messages read ahead of the owner: six seconds of one stream
 OUTBOX: Final = 1024  # messages unsent to one station; more means that it does not read
-RETRY_SECONDS: Final = 0.5  # between attempts of a chore while the database is away
 CONSULTATION_NEWS: Final = frozenset({"consultation", "publications"})
 SEEN_SECONDS: Final = 60.0  # station.seen_at is written once a minute, and news looked for that nobody told
-FIXES_WAITING: Final = 8  # clock fixes not yet stored; one a minute comes
+
 
 class Uplink:
     """One station's connection. ``key_hash`` is the SHA-256 of the key it came with."""
@@ -78,9 +78,7 @@ class Uplink:
         self._ask = True
         self._ending: TelemedError | None = None
         self._closing = False
-        self._clock = ClockSource()
-        self._keeper = FixKeeper()
-        self._fixes: deque[tuple[Fix, int | None]] = deque()
+        self._clock = Asked()
         self._chore = asyncio.Event()
         self._refresh = True
         self._told: tuple[UUID | None, str] = (None, "")
@@ -119,7 +117,7 @@ class Uplink:
     async def run(self) -> None:
         """Serve until either side ends it."""
         self._say_present(None)
-        names = (self._read, self._own, self._write, self._chores, self._tick, self._listen)
+        names = (self._read, self._own, self._write, self._chores, self._tick, self._listen, self._keep_fixes)
         tasks = [asyncio.create_task(work(), name=f"uplink{work.__name__}") for work in names]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -192,13 +190,7 @@ class Uplink:
             case Announce() as announce:
                 await self._announce(announce)
             case ClockAnswer() as answer:
-                fix = self._clock.answer(answer.echo, answer.stamp_us, at_us)
-                if fix is None:
-                    raise ClockEcho()
-                row = self._keeper.take(fix)
-                if row is not None and len(self._fixes) < FIXES_WAITING:
-                    self._fixes.append(row)
-                    self._chore.set()
+                self._clock.answer(answer.echo, answer.stamp_us, at_us)
             case Status() as status:
                 self._say_present(status.model_dump(exclude={"type"}))
             case Hello():
@@ -221,7 +213,10 @@ class Uplink:
         # A stream of an earlier run of the program is backlog, whatever it says: it never takes the place of
         # this run's stream of the same device on the pages.
         foreign = opened.source != self.source
-        shown = None if foreign else around.hub.open_stream(opened.card)
+        shown = None if foreign else around.hub.open_stream(
+            opened.card, source=opened.source, started_us=opened.started_us, opened_us=opened.opened_us,
+            closed_us=opened.closed_us,
+        )
         if opened.closed_us is not None and opened.card.attachment_id is not None:
             around.hub.cut(opened.card.attachment_id, opened.closed_us)
         lane = Lane(
@@ -230,9 +225,11 @@ class Uplink:
         )
         known = lane.offset(self._clock.best)
         if shown is not None and opened.newest is not None and known is not None:
-            around.hub.remember(shown, opened.newest[1], opened.newest[0] + known.offset_us)
+            around.hub.remember(shown, opened.newest[1], opened.newest[0] + known.offset_us, known.error_us)
         lane.place(self._actor, self.station.organisation_id)
         self._lanes.add(lane)
+        self._refresh = True  # the attachment may have ended since it was read
+        self._chore.set()
         for at, (through, ranges) in enumerate(lane.durable.acknowledgements()):
             self._post({"type": "ack" if at else "announced", "number": lane.number, "through": through,
                         "ranges": ranges})
@@ -296,6 +293,9 @@ class Uplink:
 
     # The chores: everything that needs the database and nobody waits for.
 
+    async def _keep_fixes(self) -> None:
+        await self._clock.keep(self._around.database, self.source, self.station.id)
+
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(ASK_SECONDS)
@@ -326,9 +326,6 @@ class Uplink:
                 if self._refresh:
                     self._refresh = False
                     await self._tell_station()
-                while self._fixes:
-                    await write_fix(self._around.database, self.source, self.station.id, *self._fixes[0])
-                    self._fixes.popleft()
                 if asyncio.get_running_loop().time() - seen_at > SEEN_SECONDS:
                     seen_at = asyncio.get_running_loop().time()
                     self._refresh = True

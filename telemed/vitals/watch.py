@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,10 +23,10 @@ from telemed.consultation.rooms import Rooms
 from telemed.errors import DatabaseUnavailable, NotFound, NotSignedIn, TelemedError
 from telemed.identity.policy import Target, decide, record_denial, require
 from telemed.store.database import Connection, Database, DatabaseRefused, load_sql
-from telemed.vitals.clock import ASK_SECONDS, ClockSource, Fix, FixKeeper, server_us
+from telemed.vitals.asked import Asked
+from telemed.vitals.clock import ASK_SECONDS, server_us
 from telemed.vitals.counters import REFUSED, WATCHERS
-from telemed.vitals.faults import ClockEcho, HelloExpected, MessageInvalid, StreamUnknown, TooSlow
-from telemed.vitals.fixes import write_fix
+from telemed.vitals.faults import HelloExpected, MessageInvalid, StreamUnknown, TooSlow
 from telemed.vitals.hub import Hub
 from telemed.vitals.messages import FROM_PAGE, ClockAnswer, Hello, Unwatch, Watch, agree, parse, refused
 from telemed.vitals.trouble import trouble
@@ -40,7 +39,6 @@ HELLO_SECONDS: Final = 5.0  # as on the uplink
 CHECK_SECONDS: Final = 1.0  # between two looks at sign-in and policy; sockets end within two seconds
 WRITE_SECONDS: Final = 10.0  # a message that cannot be written for so long has no reader
 HEARTBEAT_SECONDS: Final = 10.0  # a ping; without its pong after half of it the page is gone
-FIXES_WAITING: Final = 8  # clock fixes not yet stored; one a minute comes
 FORWARDED: Final = frozenset({"consultation", "publications", "sender_report"})  # what a room's events may be here
 
 Alive = Callable[[Connection], Awaitable[bool]]
@@ -88,10 +86,8 @@ class ConsultationSocket:
         self._alive = alive
         self._around = around
         self._watcher = Watcher()
-        self._clock = ClockSource()
-        self._keeper = FixKeeper()
+        self._clock = Asked()
         self._source: UUID | None = None
-        self._fixes: deque[tuple[Fix, int | None]] = deque()
         self._ask = True
         self._ending: TelemedError | None = None
         self._closing = False
@@ -179,12 +175,7 @@ class ConsultationSocket:
                 case Unwatch() as unwatch:
                     self._around.hub.unwatch(self._watcher, unwatch.view)
                 case ClockAnswer() as answer:
-                    fix = self._clock.answer(answer.echo, answer.stamp_us, at_us)
-                    if fix is None:
-                        raise ClockEcho()
-                    row = self._keeper.take(fix)
-                    if row is not None and len(self._fixes) < FIXES_WAITING:
-                        self._fixes.append(row)
+                    if self._clock.answer(answer.echo, answer.stamp_us, at_us):
                         self._check.set()
                 case Hello():
                     raise MessageInvalid(field="type")
@@ -293,9 +284,8 @@ class ConsultationSocket:
             self._end(refusal())
             return
         self._join(row)
-        while self._fixes and self._source is not None:
-            await write_fix(self._around.database, self._source, None, *self._fixes[0])
-            self._fixes.popleft()
+        if self._source is not None:
+            await self._clock.write(self._around.database, self._source, None)
 
     def _end(self, error: TelemedError) -> None:
         self._ending = self._ending or error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -71,9 +71,13 @@ class Index:
         table = table.reshape(-1, 4)
         self.seq, self.first, n = table[:, 0], table[:, 2], table[:, 3]
         self.t0_us = stream.clock.to_consultation(table[:, 1])
-        end = min(to_us, stream.closed_us)
-        self.skip = np.minimum(n, stream.samples_before(self.t0_us, from_us))
-        self.stop = np.minimum(n, stream.samples_before(self.t0_us, end))
+        # Where nobody knows when the clock moved, what may lie outside the attachment is outside.
+        num, den = stream.card.rate or (1, 1)
+        earliest, latest = stream.clock.bounds(table[:, 1], table[:, 1] + n * (den * 1_000_000) // num)
+        begin = np.maximum(
+            stream.samples_before(self.t0_us, from_us), stream.samples_before(earliest, stream.opened_us))
+        end = np.minimum(stream.samples_before(self.t0_us, to_us), stream.samples_before(latest, stream.closed_us))
+        self.skip, self.stop = np.minimum(n, begin), np.minimum(n, end)
         if len(rows):
             # A sample is given once: what an earlier chunk of the order had is skipped.
             before = np.maximum.accumulate(self.first + self.stop)[:-1]
@@ -87,15 +91,16 @@ class Index:
         """Wanted samples a channel."""
         return int((self.stop - self.skip).sum())
 
-    def pieces(self, most: int) -> Iterator[Piece]:
+    def pieces(self, most: int) -> list[Piece]:
         """Cut into pieces without a hole, each of at most about ``most`` samples."""
-        begins, ends = self.first + self.skip, self.first + self.stop
-        begin = 0
+        begins, ends = (self.first + self.skip).tolist(), (self.first + self.stop).tolist()
+        begin, pieces = 0, []
         for at in range(1, len(begins) + 1):
             whole = at == len(begins) or begins[at] != ends[at - 1]
             if whole or ends[at] - begins[begin] > most:
-                yield Piece(begin, at)
+                pieces.append(Piece(begin, at))
                 begin = at
+        return pieces
 
 
 async def answer(connection: Connection, streams: list[StoredStream], window: Window) -> AsyncIterator[bytes]:
@@ -104,7 +109,7 @@ async def answer(connection: Connection, streams: list[StoredStream], window: Wi
     for stream in streams:
         if window.view not in stream.card.views:
             raise ViewUnknown(view=window.view)
-    found = [(stream, await _index(connection, stream, window.from_us, window.to_us)) for stream in streams]
+    found = [(stream, await index_of(connection, stream, window.from_us, window.to_us)) for stream in streams]
     found = [(stream, index) for stream, index in found if index.samples]
     few = {stream.card.id for stream, index in found if window.columns is None or index.samples <= window.columns}
     if sum(index.samples * len(stream.card.channels) for stream, index in found
@@ -158,15 +163,17 @@ def _margin_us(spec: FilterSpec | None) -> int:
     return int(MARGIN_PERIODS / lowest * 1_000_000)
 
 
-async def _index(connection: Connection, stream: StoredStream, from_us: int, to_us: int) -> Index:
+async def index_of(connection: Connection, stream: StoredStream, from_us: int, to_us: int) -> Index:
+    """The chunks of the stream that have samples in the window and in the attachment."""
     num, den = stream.card.rate or (1, 1)
     clock = stream.clock
     # A second to either side: the offset at the window's ends is not that of the chunk; the index cuts exactly.
     rows = await connection.fetch(
-        SQL["chunk_index"], stream.card.id, stream.born, clock.to_stamp(from_us) - 1_000_000,
-        min(clock.to_stamp(to_us) + 1_000_000, stream.closed_stamp + 1_000_000), num, den,
+        SQL["chunk_index"], stream.card.id, stream.born,
+        max(clock.stamps_around(from_us)[0], stream.opened_stamp) - 1_000_000,
+        min(clock.stamps_around(to_us)[1], stream.closed_stamp) + 1_000_000, num, den,
     )
-    return Index(stream, rows, from_us, to_us)
+    return await asyncio.to_thread(Index, stream, rows, from_us, to_us)
 
 
 async def _samples(
@@ -174,7 +181,7 @@ async def _samples(
 ) -> AsyncIterator[tuple[int, int, Samples]]:
     """(first sample, consultation time, int32 samples (channels, n)) of each piece of the window, in order."""
     spec = _spec(stream, window)
-    for piece in index.pieces(BLOCK_SAMPLES):
+    for piece in await asyncio.to_thread(index.pieces, BLOCK_SAMPLES):
         first = int(index.first[piece.begin] + index.skip[piece.begin])
         past = int(index.first[piece.end - 1] + index.stop[piece.end - 1])
         t0_us = int(index.t0_us[piece.begin]) + stream.card.sample_us(int(index.skip[piece.begin]))
@@ -182,10 +189,10 @@ async def _samples(
             yield first, t0_us, await _read(connection, stream, index, piece)
             continue
         margin = _margin_us(spec)
-        around = await _index(
+        around = await index_of(
             connection, stream, t0_us - margin, t0_us + stream.card.sample_us(past - first) + margin
         )
-        for wide in around.pieces(2**62):
+        for wide in await asyncio.to_thread(around.pieces, 2**62):
             begin = int(around.first[wide.begin] + around.skip[wide.begin])
             end = int(around.first[wide.end - 1] + around.stop[wide.end - 1])
             if begin <= first and past <= end:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
@@ -155,3 +156,32 @@ async def test_a_patient_of_another_organisation_is_not_there(server: Any, stran
     for path in ("/api/v1/attachments", "/api/v1/consultations"):
         for body in (foreign, elsewhere):
             assert (await operator.post(path, body))[0] == 404
+
+
+async def test_a_station_of_another_organisation_is_denied_and_recorded(server: Any, stranger: Any) -> None:
+    operator = await server.client("operator")
+    body = {"station_id": stranger.station_id, "patient_id": str(server.seed.patients[0])}
+    for path in ("/api/v1/attachments", "/api/v1/consultations"):
+        assert (await operator.post(path, body))[0] == 404
+    async with server.database.connection() as connection:
+        rows = await connection.fetch(
+            "select action, object_kind, object_id from audit_event where outcome = 'deny' order by id")
+    assert [tuple(row) for row in rows] == [
+        (action, "station", str(stranger.station_id)) for action in ("attachment.open", "consultation.create")]
+
+
+async def test_an_interval_begins_by_the_servers_clock_and_never_before_the_last_one(server: Any) -> None:
+    operator = await server.client("operator")
+    body = {"station_id": server.seed.station_id, "patient_id": str(server.seed.patients[0])}
+    past, future = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+    async with server.database.connection() as connection:
+        moment = attachments.SQL["attachment_moment"]
+        assert await connection.fetchval(moment, server.seed.station_id, past) == past, "not the database's clock"
+        _, made = await operator.post("/api/v1/attachments", body)
+        await operator.post(f"/api/v1/attachments/{made['id']}/close")
+        await connection.execute("update attachment set closed_at = $1", future)  # then the clock was set back
+    for _ in range(2):
+        status, made = await operator.post("/api/v1/attachments", body)
+        assert (status, datetime.fromisoformat(made["opened_at"])) == (201, future)
+    status, closed = await operator.post(f"/api/v1/attachments/{made['id']}/close")
+    assert (status, datetime.fromisoformat(closed["closed_at"])) == (200, future)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,3 +68,41 @@ def test_an_inexact_fix_beside_an_exact_one_does_not_count() -> None:
 def test_without_a_fix_a_stamp_stands_for_itself() -> None:
     assert not Mapping([]).known
     assert Mapping([]).offset_us(5) == 0
+
+
+def asked(source: ClockSource, server_us: int, stamp_us: int, trip_us: int) -> Fix:
+    fix = source.answer(source.ask(server_us), stamp_us, server_us + trip_us)
+    assert fix is not None
+    return fix
+
+
+@pytest.mark.parametrize("step", [-600_000_000, 600_000_000, -1_000_000])
+def test_after_the_server_clock_was_set_the_new_fix_counts_and_is_a_row_at_once(step: int) -> None:
+    source, keeper = ClockSource(), FixKeeper()
+    for n in range(12):
+        keeper.take(asked(source, START + n * 5_000_000, n * 5_000_000, 4_000))
+    fix = asked(source, START + step + 60_000_000, 60_000_000, 9_000)
+    assert source.best == fix, "though its error is greater"
+    assert keeper.take(fix) == (fix, None)
+    for n in range(13, 40):
+        fix = asked(source, START + step + n * 5_000_000, n * 5_000_000, 8_000)
+        assert source.best is not None and abs(source.best.offset_us - (START + step)) <= source.best.error_us
+        assert len(source._window) <= 14
+
+
+def test_where_the_clock_was_set_between_two_fixes_nothing_is_interpolated() -> None:
+    slept = 3600 * 1_000_000
+    mapping = Mapping([Fix(START, START, 2000), Fix(START + 40_000_000 + slept, START + slept, 2000)])
+    stamps = np.array([0, 39_000_000, 39_999_999, 40_000_000, 50_000_000], np.int64)
+    assert mapping.offsets_us(stamps).tolist() == [START, START, START, START + slept, START + slept]
+    earliest, latest = mapping.bounds(stamps, stamps)
+    assert (earliest - stamps).tolist() == mapping.offsets_us(stamps).tolist()
+    assert (latest - stamps).tolist() == [START, *[START + slept] * 4]
+    first, last = mapping.stamps_around(START + slept + 45_000_000)
+    assert first <= 45_000_000 <= last
+
+
+def test_an_exact_fix_from_before_a_step_does_not_put_out_the_one_after() -> None:
+    mapping = Mapping([Fix(START, 0, 10), Fix(START - 600_000_000 + 5_000_000, -600_000_000, 50_000)])
+    assert mapping.offset_us(START + 6_000_000) == -600_000_000
+    assert mapping.offset_us(START - 1) == 0

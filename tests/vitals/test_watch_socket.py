@@ -202,6 +202,8 @@ async def test_a_slow_page_is_bounded_and_the_station_does_not_feel_it(clinic: A
     station = await clinic.station()
     wave = support.Wave(1, "ecg", tuple(f"V{n}" for n in range(16)), 1000, 8000, support.noise(16, 400, 1000), 0)
     wave.started_us = support.now_us() - 500_000_000
+    async with clinic.server.database.connection() as connection:  # the patient was connected all that time
+        await connection.execute("update attachment set opened_at = opened_at - interval '10 minutes'")
     await clinic.announced(station, wave, visit.attachment)
     slow, fast = await clinic.page(visit), await clinic.page(visit)
     for page in (slow, fast):
