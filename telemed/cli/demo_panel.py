@@ -16,7 +16,8 @@ WIDTH = 92  # fits a terminal of 100 columns; rich narrows it where there are fe
 STEPS = (
     (
         "Open the address, sign in as demo-clinician and press Open beside the waiting patient. Allow camera and "
-        "microphone, or go on without. Press End consultation, then Review to scroll back through it. The next patient waits.",
+        "microphone, or go on without. Press End consultation, then Review to scroll back through it. The next "
+        "patient waits.",
         "Отворете адреса, влезте като demo-clinician и натиснете „Отвори“ до чакащия пациент. Разрешете камера и "
         "микрофон или продължете без тях. Натиснете „Приключи консултацията“, после „Преглед на записа“. "
         "Следващият пациент чака.",
