@@ -2,6 +2,8 @@
 import { HelpPage } from "./help/HelpPage";
 import { t } from "./i18n";
 import { LivePage } from "./live/LivePage";
+import { NotFoundPage } from "./other/NotFoundPage";
+import { hasWorkList, RolePage } from "./other/RolePage";
 import { account } from "./parts/account";
 import { Shell } from "./parts/Shell";
 import { ReviewPage } from "./review/ReviewPage";
@@ -22,6 +24,8 @@ export function App() {
     );
   }
   if (account.value === null) return <SignInPage />;
+  if (here.page === "unknown") return <NotFoundPage />;
+  if (!hasWorkList(account.value.roles)) return <RolePage />;
   switch (here.page) {
     case "live":
       return <LivePage key={here.id} id={here.id} />;

@@ -14,8 +14,9 @@ describe("addresses", () => {
     ["#/help", { page: "help" }],
     [`#/consultations/${ID}`, { page: "live", id: ID }],
     [`#/consultations/${ID}/review`, { page: "review", id: ID }],
-    ["#/consultations/../../etc", { page: "worklist" }],
-    ["#/nowhere", { page: "worklist" }],
+    ["#/consultations/../../etc", { page: "unknown" }],
+    [`#/consultations/${ID}/nowhere`, { page: "unknown" }],
+    ["#/nowhere", { page: "unknown" }],
   ] as const)("%s names its page", (hash, place) => {
     expect(placeOf(hash)).toEqual(place);
     expect(placeOf(addressOf(place))).toEqual(place);

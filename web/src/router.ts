@@ -5,18 +5,20 @@ export type Place =
   | { readonly page: "worklist" }
   | { readonly page: "live"; readonly id: string }
   | { readonly page: "review"; readonly id: string }
-  | { readonly page: "help" };
+  | { readonly page: "help" }
+  | { readonly page: "unknown" };
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** The place that an address names; an unknown one is the work list. */
+/** The place that an address names; no address at all is the work list. */
 export function placeOf(hash: string): Place {
   const parts = hash.replace(/^#?\/?/, "").split("/");
-  if (parts[0] === "help") return { page: "help" };
+  if (parts.length === 1 && parts[0] === "help") return { page: "help" };
   if (parts[0] === "consultations" && parts[1] !== undefined && UUID.test(parts[1])) {
-    return parts[2] === "review" ? { page: "review", id: parts[1] } : { page: "live", id: parts[1] };
+    if (parts.length === 2) return { page: "live", id: parts[1] };
+    if (parts.length === 3 && parts[2] === "review") return { page: "review", id: parts[1] };
   }
-  return { page: "worklist" };
+  return parts.length === 1 && parts[0] === "" ? { page: "worklist" } : { page: "unknown" };
 }
 
 /** The address of a place. */
@@ -24,6 +26,8 @@ export function addressOf(place: Place): string {
   switch (place.page) {
     case "worklist":
       return "#/";
+    case "unknown":
+      return "#/unknown";
     case "help":
       return "#/help";
     case "live":

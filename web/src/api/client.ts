@@ -15,6 +15,13 @@ export class ApiError extends Error {
   }
 }
 
+let signInEnds = (): void => undefined;
+
+/** Call `act` whenever an answer says that nobody is signed in (any more). */
+export function whenSignInEnds(act: () => void): void {
+  signInEnds = act;
+}
+
 async function call(
   method: string,
   path: string,
@@ -32,7 +39,9 @@ async function call(
     throw new ApiError("no_connection", {}, 0);
   }
   if (response.ok) return response;
-  throw await refusal(response);
+  const refused = await refusal(response);
+  if (refused.status === 401 && refused.code === "not_signed_in") signInEnds();
+  throw refused;
 }
 
 async function refusal(response: Response): Promise<ApiError> {
@@ -70,7 +79,8 @@ export const api = {
     const response = await call("POST", path, offer, "application/sdp");
     return { answer: await response.text(), session: response.headers.get("Location") };
   },
-  endSession: (path: string): void => {
-    void fetch(path, { method: "DELETE", keepalive: true }).catch(() => undefined);
+  /** Resolves when the server has ended the session, or cannot be asked. */
+  endSession: async (path: string): Promise<void> => {
+    await fetch(path, { method: "DELETE", keepalive: true }).catch(() => undefined);
   },
 };

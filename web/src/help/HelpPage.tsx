@@ -3,16 +3,23 @@ import { t } from "../i18n";
 import type { Key } from "../i18n/keys";
 import { Shell } from "../parts/Shell";
 
-const KEYS: readonly (readonly [string, Key])[] = [
-  ["F", "key.freeze"],
-  ["L", "key.layout"],
-  ["A", "key.microphone"],
-  ["V", "key.camera"],
-  ["← →", "key.scroll"],
-  ["− =", "key.gain"],
-  ["[ ]", "key.speed"],
-  ["?", "key.help"],
-  ["Esc", "key.close"],
+const LIVE: Key = "key.live_only";
+const REVIEW: Key = "key.review_only";
+/** Keys, what they do, and where when not in both. A key of null is the pointer. */
+const KEYS: readonly (readonly [string | null, Key, Key | null])[] = [
+  ["F", "key.freeze", LIVE],
+  ["L", "key.layout", LIVE],
+  ["A", "key.microphone", LIVE],
+  ["V", "key.camera", LIVE],
+  ["− =", "key.gain", LIVE],
+  ["[ ]", "key.speed", LIVE],
+  ["← →", "key.scroll", REVIEW],
+  ["PgUp PgDn", "key.page", REVIEW],
+  ["Home End", "key.ends", REVIEW],
+  ["− =", "key.zoom", REVIEW],
+  [null, "key.drag", REVIEW],
+  ["?", "key.help", null],
+  ["Esc", "key.close", null],
 ];
 
 const STATES: readonly (readonly [Key, Key])[] = [
@@ -27,12 +34,13 @@ export function KeyTable() {
   return (
     <table class="keys">
       <tbody>
-        {KEYS.map(([key, words]) => (
-          <tr key={key}>
+        {KEYS.map(([key, words, where]) => (
+          <tr key={words}>
             <th scope="row">
-              <kbd>{key}</kbd>
+              <kbd>{key ?? t("key.pointer")}</kbd>
             </th>
             <td>{t(words)}</td>
+            <td class="muted">{where === null ? "" : t(where)}</td>
           </tr>
         ))}
       </tbody>

@@ -9,6 +9,8 @@ interface BottomBarProps {
   readonly layout: BoardLayout;
   readonly frozen: boolean;
   readonly over: boolean;
+  /** Why the traces may not be drawn another way now; null when they may. */
+  readonly locked: string | null;
   readonly onLayout: () => void;
   readonly onFreeze: () => void;
   readonly onKeys: () => void;
@@ -21,42 +23,50 @@ export function BottomBar(props: BottomBarProps) {
   const noCamera = call.cameraTrouble.value !== null;
   const microphone = call.microphoneOn.value && !noMicrophone;
   const camera = call.cameraOn.value && !noCamera;
+  const { over } = props;
   return (
     <div class="bottom-bar" role="toolbar" aria-label={t("bar.title")}>
+      {!over && (
+        <div class="bar-group">
+          <Command
+            name="microphone"
+            icon={microphone ? "microphone" : "microphoneOff"}
+            words={
+              noMicrophone ? t("bar.no_microphone") : microphone ? t("bar.microphone_on") : t("bar.microphone_off")
+            }
+            hint="A"
+            pressed={microphone}
+            disabled={noMicrophone}
+            onClick={() => call.setMicrophone(!microphone)}
+          />
+          <Command
+            name="camera"
+            icon={camera ? "camera" : "cameraOff"}
+            words={noCamera ? t("bar.no_camera") : camera ? t("bar.camera_on") : t("bar.camera_off")}
+            hint="V"
+            pressed={camera}
+            disabled={noCamera}
+            onClick={() => call.setCamera(!camera)}
+          />
+        </div>
+      )}
       <div class="bar-group">
-        <Command
-          name="microphone"
-          icon={microphone ? "microphone" : "microphoneOff"}
-          words={noMicrophone ? t("bar.no_microphone") : microphone ? t("bar.microphone_on") : t("bar.microphone_off")}
-          hint="A"
-          pressed={microphone}
-          disabled={noMicrophone}
-          onClick={() => call.setMicrophone(!microphone)}
-        />
-        <Command
-          name="camera"
-          icon={camera ? "camera" : "cameraOff"}
-          words={noCamera ? t("bar.no_camera") : camera ? t("bar.camera_on") : t("bar.camera_off")}
-          hint="V"
-          pressed={camera}
-          disabled={noCamera}
-          onClick={() => call.setCamera(!camera)}
-        />
-      </div>
-      <div class="bar-group">
-        <Command
-          name="freeze"
-          icon="freeze"
-          words={t("bar.freeze")}
-          hint="F"
-          pressed={props.frozen}
-          onClick={props.onFreeze}
-        />
+        {!over && (
+          <Command
+            name="freeze"
+            icon="freeze"
+            words={t("bar.freeze")}
+            hint="F"
+            pressed={props.frozen}
+            onClick={props.onFreeze}
+          />
+        )}
         <Command
           name="layout"
           icon="layout"
           words={props.layout === "examine" ? t("bar.to_talk") : t("bar.to_examine")}
           hint="L"
+          locked={props.locked}
           onClick={props.onLayout}
         />
         <Command name="keys" icon="keyboard" words={t("bar.keys")} hint="?" onClick={props.onKeys} />
@@ -81,8 +91,10 @@ function Command(props: {
   hint: string;
   pressed?: boolean;
   disabled?: boolean;
+  locked?: string | null;
   onClick: () => void;
 }) {
+  const locked = props.locked ?? null;
   return (
     <button
       type="button"
@@ -91,7 +103,11 @@ function Command(props: {
       aria-pressed={props.pressed}
       aria-keyshortcuts={props.hint}
       disabled={props.disabled}
-      onClick={props.onClick}
+      aria-disabled={locked !== null || undefined}
+      title={locked ?? props.words}
+      onClick={() => {
+        if (locked === null) props.onClick();
+      }}
     >
       <Icon name={props.icon} />
       <span class="command-words">{props.words}</span>

@@ -10,7 +10,6 @@ import { OriginBadge } from "../parts/badges";
 import { Icon } from "../parts/Icon";
 import type { BoardLayout } from "../waves/rows";
 import type { LiveConsultation } from "./consultation";
-import type { LinkState } from "./linkstate";
 
 const CALL_WORDS: Record<LegState, Key> = {
   idle: "call.idle",
@@ -38,10 +37,10 @@ interface CallPanelProps {
   readonly live: LiveConsultation;
   readonly wide: Signal<boolean>;
   readonly layout: BoardLayout;
-  readonly link: LinkState;
+  readonly over: boolean;
 }
 
-export function CallPanel({ live, wide, layout, link }: CallPanelProps) {
+export function CallPanel({ live, wide, layout, over }: CallPanelProps) {
   const { call } = live;
   const remote = useRef<HTMLVideoElement>(null);
   const self = useRef<HTMLVideoElement>(null);
@@ -62,10 +61,10 @@ export function CallPanel({ live, wide, layout, link }: CallPanelProps) {
     <section class="call" aria-label={t("call.title")} data-playing={playing} data-publishing={call.publishing.value}>
       <div class="picture">
         <video id="remote-video" ref={remote} autoplay playsInline aria-label={t("call.remote")} />
-        {playing !== "connected" && (
+        {(over || playing !== "connected") && (
           <p class="picture-words">
-            <Icon name="camera" size={28} />
-            {link === "ended" ? t("link.ended") : t(CALL_WORDS[playing])}
+            <Icon name={over ? "cameraOff" : "camera"} size={28} />
+            {over ? t("call.ended") : t(CALL_WORDS[playing])}
           </p>
         )}
         <video
@@ -77,7 +76,7 @@ export function CallPanel({ live, wide, layout, link }: CallPanelProps) {
           muted
           aria-label={t("call.self")}
         />
-        {needsTouch.value && (
+        {needsTouch.value && !over && (
           <button
             type="button"
             class="button primary sound-button"
@@ -87,7 +86,7 @@ export function CallPanel({ live, wide, layout, link }: CallPanelProps) {
             {t("call.sound")}
           </button>
         )}
-        {layout === "examine" && (
+        {layout === "examine" && !over && (
           <button
             type="button"
             class="widen"
@@ -103,12 +102,14 @@ export function CallPanel({ live, wide, layout, link }: CallPanelProps) {
         )}
       </div>
       <div class="call-facts">
-        <p class={`call-state is-${call.publishing.value}`}>
-          <span class="dot" aria-hidden="true" />
-          {publishingWords(live)}
-        </p>
-        <DeviceNotes live={live} />
-        {call.fault.value !== null && <p class="note is-warning">{errorSentence(call.fault.value)}</p>}
+        {!over && (
+          <p class={`call-state is-${call.publishing.value}`}>
+            <span class="dot" aria-hidden="true" />
+            {publishingWords(live)}
+          </p>
+        )}
+        {!over && <DeviceNotes live={live} />}
+        {!over && call.fault.value !== null && <p class="note is-warning">{errorSentence(call.fault.value)}</p>}
         <Sources live={live} />
       </div>
     </section>

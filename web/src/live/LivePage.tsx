@@ -2,9 +2,9 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { ApiError, api } from "../api/client";
-import { KeyTable } from "../help/HelpPage";
+import { KeysDialog } from "../help/KeysDialog";
 import { errorSentence, t } from "../i18n";
-import { noticeSignedOut } from "../parts/account";
+import { beforeSignOut, noticeSignedOut } from "../parts/account";
 import { Dialog } from "../parts/Dialog";
 import { useKeys } from "../parts/keys";
 import { ErrorNote, Shell } from "../parts/Shell";
@@ -15,7 +15,7 @@ import type { BoardLayout } from "../waves/rows";
 import { BottomBar } from "./BottomBar";
 import { CallPanel } from "./CallPanel";
 import { LiveConsultation } from "./consultation";
-import { linkFacts } from "./facts";
+import { isOver, linkFacts } from "./facts";
 import { LinkBanner } from "./LinkBanner";
 import { linkState } from "./linkstate";
 import { NumericsColumn } from "./NumericsColumn";
@@ -24,7 +24,13 @@ import { neighbour, WavePanel } from "./WavePanel";
 
 export function LivePage({ id }: { id: string }) {
   const live = useMemo(() => new LiveConsultation(id), [id]);
-  useEffect(() => () => live.close(), [live]);
+  useEffect(() => {
+    const takeBack = beforeSignOut(() => live.close());
+    return () => {
+      takeBack();
+      void live.close();
+    };
+  }, [live]);
   const layout = useSignal<BoardLayout>("examine");
   const wide = useSignal(false);
   const frozen = useSignal(false);
@@ -37,34 +43,43 @@ export function LivePage({ id }: { id: string }) {
     return linkState(linkFacts(live));
   });
   const state = live.info.value?.state;
-  const over = state !== undefined && ["ended", "signed", "amended", "cancelled", "no_show"].includes(state);
+  const over = isOver(state);
+  const locked = over ? t("live.locked_over") : frozen.value ? t("live.locked_frozen") : null;
+  // Asked when a key comes, not when the page was drawn: F and ] may come in one go.
+  const unlessLocked = (act: () => void) => () => {
+    if (!isOver(live.info.value?.state) && !frozen.value) act();
+  };
   const stale = ["interrupted", "recovering", "offline"].includes(link.value);
   const ask = (what: "end" | "keys" | null) => {
     asking.value = what;
   };
-  const toggleLayout = () => {
+  const toggleLayout = unlessLocked(() => {
     layout.value = layout.value === "examine" ? "talk" : "examine";
-  };
+  });
   const toggleFreeze = () => {
-    frozen.value = !frozen.value;
+    if (!over) frozen.value = !frozen.value;
   };
+  const turnGain = (by: number) =>
+    unlessLocked(() => {
+      gain.value = neighbour(GAINS_MM_MV, gain.value, by);
+    });
+  const turnSpeed = (by: number) =>
+    unlessLocked(() => {
+      speed.value = neighbour(SPEEDS_MM_S, speed.value, by);
+    });
   useKeys({
     KeyF: toggleFreeze,
     KeyL: toggleLayout,
-    KeyA: () => live.call.setMicrophone(!live.call.microphoneOn.value),
-    KeyV: () => live.call.setCamera(!live.call.cameraOn.value),
-    Minus: () => {
-      gain.value = neighbour(GAINS_MM_MV, gain.value, -1);
+    KeyA: () => {
+      if (!over) live.call.setMicrophone(!live.call.microphoneOn.value);
     },
-    Equal: () => {
-      gain.value = neighbour(GAINS_MM_MV, gain.value, 1);
+    KeyV: () => {
+      if (!over) live.call.setCamera(!live.call.cameraOn.value);
     },
-    BracketLeft: () => {
-      speed.value = neighbour(SPEEDS_MM_S, speed.value, -1);
-    },
-    BracketRight: () => {
-      speed.value = neighbour(SPEEDS_MM_S, speed.value, 1);
-    },
+    Minus: turnGain(-1),
+    Equal: turnGain(1),
+    BracketLeft: turnSpeed(-1),
+    BracketRight: turnSpeed(1),
     "?": () => ask("keys"),
   });
   const end = async () => {
@@ -88,9 +103,17 @@ export function LivePage({ id }: { id: string }) {
     <Shell dark strip={<PatientStrip live={live} link={link.value} />}>
       <h1 class="visually-hidden">{t("live.title")}</h1>
       <div class={`live is-${layout.value} ${wide.value ? "is-wide" : ""}`} data-layout={layout.value}>
-        <WavePanel live={live} layout={layout.value} frozen={frozen.value} speed={speed} gain={gain} stale={stale} />
-        <NumericsColumn live={live} stale={stale} />
-        <CallPanel live={live} wide={wide} layout={layout.value} link={link.value} />
+        <WavePanel
+          live={live}
+          layout={layout.value}
+          frozen={frozen.value && !over}
+          locked={locked}
+          speed={speed}
+          gain={gain}
+          stale={stale || over}
+        />
+        <NumericsColumn live={live} stale={stale || over} />
+        <CallPanel live={live} wide={wide} layout={layout.value} over={over} />
         <div class="live-notes">
           <LinkBanner live={live} link={link.value} />
           {refusal !== null && <ErrorNote sentence={errorSentence(refusal.code, refusal.params)} />}
@@ -119,6 +142,7 @@ export function LivePage({ id }: { id: string }) {
           layout={layout.value}
           frozen={frozen.value}
           over={over}
+          locked={locked}
           onLayout={toggleLayout}
           onFreeze={toggleFreeze}
           onKeys={() => ask("keys")}
@@ -138,17 +162,7 @@ export function LivePage({ id }: { id: string }) {
           </div>
         </Dialog>
       )}
-      {asking.value === "keys" && (
-        <Dialog title={t("help.keys_title")} onClose={() => ask(null)}>
-          <KeyTable />
-          <p class="small-print">{t("disclaimer.short")}</p>
-          <div class="dialog-actions">
-            <button type="button" class="button primary" onClick={() => ask(null)}>
-              {t("live.close")}
-            </button>
-          </div>
-        </Dialog>
-      )}
+      {asking.value === "keys" && <KeysDialog onClose={() => ask(null)} />}
     </Shell>
   );
 }

@@ -5,6 +5,7 @@ import { useEffect, useMemo, useRef } from "preact/hooks";
 import { language, t } from "../i18n";
 import { decimal, withDecimalMark } from "../i18n/numbers";
 import { OriginBadge } from "../parts/badges";
+import type { Describe } from "../protocol/messages";
 import { Board } from "../waves/board";
 import { GAINS_MM_MV, NOMINAL_PX_PER_MM, SPEEDS_MM_S } from "../waves/paper";
 import type { BoardLayout } from "../waves/rows";
@@ -14,6 +15,8 @@ interface WavePanelProps {
   readonly live: LiveConsultation;
   readonly layout: BoardLayout;
   readonly frozen: boolean;
+  /** Why nothing about the traces may change now; null when it may. */
+  readonly locked: string | null;
   readonly speed: Signal<number>;
   readonly gain: Signal<number>;
   readonly stale: boolean;
@@ -26,10 +29,11 @@ export function neighbour(choices: readonly number[], value: number, steps: numb
 }
 
 export function WavePanel(props: WavePanelProps) {
-  const { live, layout, frozen, speed, gain } = props;
+  const { live, layout, frozen, locked, speed, gain } = props;
   const host = useRef<HTMLDivElement>(null);
   const board = useRef<Board | null>(null);
   const seconds = useSignal(0);
+  const drawn = useSignal<Describe | null>(null);
   useEffect(() => {
     if (host.current === null) return undefined;
     const made = new Board(
@@ -37,6 +41,9 @@ export function WavePanel(props: WavePanelProps) {
       (kind) => live.viewOf(kind),
       (shown) => {
         seconds.value = shown;
+      },
+      (ecg) => {
+        drawn.value = ecg;
       },
     );
     board.current = made;
@@ -64,17 +71,18 @@ export function WavePanel(props: WavePanelProps) {
     });
   }, [layout, paper, words]);
   useEffect(() => {
-    if (board.current !== null) board.current.frozen = frozen;
-  }, [frozen]);
+    if (board.current !== null) board.current.frozen = locked !== null;
+  }, [locked !== null]);
   return (
     <section class={`waves ${props.stale ? "is-stale" : ""}`} aria-label={t("wave.title")} data-frozen={frozen}>
       <div class="wave-head">
-        <EcgView live={live} />
+        <EcgView live={live} drawn={drawn.value} locked={locked} />
         <Choice
           legend={t("wave.speed")}
           unit="mm/s"
           choices={SPEEDS_MM_S}
           chosen={speed.value}
+          locked={locked}
           onChoose={(value) => {
             speed.value = value;
           }}
@@ -84,45 +92,56 @@ export function WavePanel(props: WavePanelProps) {
           unit="mm/mV"
           choices={GAINS_MM_MV}
           chosen={gain.value}
+          locked={locked}
           onChoose={(value) => {
             gain.value = value;
           }}
         />
-        <p class="wave-scale muted">
-          <span class="numbers">
-            {t("wave.scale", {
-              speed: decimal(speed.value, speed.value % 1 ? 1 : 0),
-              seconds: decimal(seconds.value, 1),
-            })}
-          </span>
-          <span>{t("wave.uncalibrated_screen")}</span>
-        </p>
       </div>
       <div class="wave-board" ref={host} />
+      <p class="wave-scale muted">
+        <span class="numbers">
+          {t("wave.scale", {
+            speed: decimal(speed.value, speed.value % 1 ? 1 : 0),
+            gain: gain.value,
+            seconds: decimal(seconds.value, 1),
+          })}
+        </span>
+        <span>{t("wave.uncalibrated_screen")}</span>
+      </p>
       {frozen && <p class="frozen-mark">{t("wave.frozen")}</p>}
     </section>
   );
 }
 
-/** The filter of the ECG on the screen, by name, with the raw trace one click away. */
-function EcgView({ live }: { live: LiveConsultation }) {
+/** The filter of the ECG whose pixels are on the screen, by name, with the raw trace one click away. */
+function EcgView(props: { live: LiveConsultation; drawn: Describe | null; locked: string | null }) {
+  const { live, drawn, locked } = props;
   live.viewsChanged.value;
-  const describe = live.viewOf("ecg")?.describe;
-  const label = live.describeOf("ecg", "monitor")?.filter?.label;
-  const choose = (name: ViewName) => live.chooseEcgView(name);
+  const shown = drawn?.name ?? live.ecgView.value;
+  const label = (shown === "monitor" && drawn !== null ? drawn : live.describeOf("ecg", "monitor"))?.filter?.label;
+  const button = (name: ViewName, words: string) => (
+    <button
+      type="button"
+      aria-pressed={shown === name}
+      aria-disabled={locked !== null}
+      title={locked ?? undefined}
+      onClick={() => {
+        if (locked === null) live.chooseEcgView(name);
+      }}
+    >
+      {words}
+    </button>
+  );
   return (
     <div class="ecg-view">
       <span class="ecg-name">
         {t("wave.ecg")}
-        <OriginBadge origin={describe?.origin} />
+        <OriginBadge origin={drawn?.origin} />
       </span>
       <div class="choice" role="group" aria-label={t("wave.filter")}>
-        <button type="button" aria-pressed={live.ecgView.value === "monitor"} onClick={() => choose("monitor")}>
-          {label === undefined ? t("wave.monitor") : withDecimalMark(label)}
-        </button>
-        <button type="button" aria-pressed={live.ecgView.value === "raw"} onClick={() => choose("raw")}>
-          {t("wave.raw")}
-        </button>
+        {button("monitor", label === undefined ? t("wave.monitor") : withDecimalMark(label))}
+        {button("raw", t("wave.raw"))}
       </div>
     </div>
   );
@@ -133,12 +152,22 @@ function Choice(props: {
   unit: string;
   choices: readonly number[];
   chosen: number;
+  locked: string | null;
   onChoose: (value: number) => void;
 }) {
   return (
     <div class="choice" role="group" aria-label={`${props.legend}, ${props.unit}`}>
       {props.choices.map((value) => (
-        <button key={value} type="button" aria-pressed={value === props.chosen} onClick={() => props.onChoose(value)}>
+        <button
+          key={value}
+          type="button"
+          aria-pressed={value === props.chosen}
+          aria-disabled={props.locked !== null}
+          title={props.locked ?? undefined}
+          onClick={() => {
+            if (props.locked === null) props.onChoose(value);
+          }}
+        >
           {decimal(value, value % 1 ? 1 : 0)}
         </button>
       ))}

@@ -5,7 +5,9 @@
  * connection, so a hole while the line was down keeps its true length.
  */
 import { signal } from "@preact/signals";
+import { api } from "../api/client";
 import { Call } from "../media/call";
+import { noticeSignedOut, signInEnded } from "../parts/account";
 import { PageClock } from "../protocol/clock";
 import type { Frame } from "../protocol/frame";
 import type {
@@ -68,10 +70,11 @@ export class LiveConsultation {
     this.socket.start();
   }
 
-  close(): void {
+  /** Everything here is over at once; resolves when the server has ended the call too. */
+  close(): Promise<void> {
     clearInterval(this.askingAgain);
     this.socket.close();
-    this.call.close();
+    return this.call.close();
   }
 
   /** The view that stands on the screen for a kind of wave. */
@@ -100,7 +103,11 @@ export class LiveConsultation {
   private connection(state: SocketState, sinceMs: number): void {
     this.socketState.value = state;
     if (state === "open") this.lostAtMs.value = null;
-    else if (state === "lost") this.lostAtMs.value ??= sinceMs;
+    else if (state === "lost") {
+      this.lostAtMs.value ??= sinceMs;
+      // A socket that is refused at its door is not told why: the API says whether the sign-in is over.
+      void api.me().catch(noticeSignedOut);
+    }
   }
 
   private message(message: ServerMessage): void {
@@ -148,6 +155,10 @@ export class LiveConsultation {
         break;
       case "error":
         this.refusal.value = message.error;
+        if (message.error.code === "not_signed_in") {
+          void this.close();
+          signInEnded();
+        }
         break;
       default:
     }

@@ -7,14 +7,15 @@ import { signal } from "@preact/signals";
 import type { Publication } from "../protocol/messages";
 import { type Device, type DeviceTrouble, openDevice } from "./devices";
 import { Leg, type LegState } from "./leg";
+import { rememberedSwitch, rememberSwitch } from "./switches";
 
 const NO_DEVICE: Device = { track: null, trouble: null };
 
 export class Call {
   readonly cameraTrouble = signal<DeviceTrouble | null>(null);
   readonly microphoneTrouble = signal<DeviceTrouble | null>(null);
-  readonly cameraOn = signal(true);
-  readonly microphoneOn = signal(true);
+  readonly cameraOn = signal(rememberedSwitch("camera"));
+  readonly microphoneOn = signal(rememberedSwitch("microphone"));
   readonly asked = signal(false);
   readonly publishing = signal<LegState>("idle");
   readonly playing = signal<LegState>("idle");
@@ -37,7 +38,7 @@ export class Call {
     if (live === this.live) return;
     this.live = live;
     if (!live) {
-      this.hangUp();
+      void this.hangUp();
       this.releaseDevices();
     } else {
       this.asking ??= this.askDevices();
@@ -51,7 +52,7 @@ export class Call {
     const identity = wanted === undefined ? null : `${wanted.id} ${wanted.kinds.join(" ")}`;
     if (identity === this.played) return;
     this.played = identity;
-    this.playback?.close();
+    void this.playback?.close();
     this.playback = null;
     this.remoteStream.value = null;
     if (wanted !== undefined) this.play(wanted);
@@ -65,26 +66,30 @@ export class Call {
 
   setCamera(on: boolean): void {
     this.cameraOn.value = on;
+    rememberSwitch("camera", on);
     if (this.camera.track !== null) this.camera.track.enabled = on;
   }
 
   setMicrophone(on: boolean): void {
     this.microphoneOn.value = on;
+    rememberSwitch("microphone", on);
     if (this.microphone.track !== null) this.microphone.track.enabled = on;
   }
 
   /** Ask once more for what was missing or refused. */
   async askAgain(): Promise<void> {
     await this.askDevices();
-    this.publication?.close();
+    void this.publication?.close();
     this.publication = null;
     this.publish();
   }
 
-  close(): void {
+  /** Camera, microphone and both connections are over at once; resolves when the server has ended them too. */
+  close(): Promise<void> {
     this.closed = true;
-    this.hangUp();
+    const ended = this.hangUp();
     this.releaseDevices();
+    return ended;
   }
 
   /** Camera and microphone go dark; the next live consultation asks anew. */
@@ -97,13 +102,13 @@ export class Call {
     this.selfStream.value = null;
   }
 
-  private hangUp(): void {
-    this.publication?.close();
-    this.playback?.close();
+  private async hangUp(): Promise<void> {
+    const ended = [this.publication?.close(), this.playback?.close()];
     this.publication = null;
     this.playback = null;
     this.played = null;
     this.remoteStream.value = null;
+    await Promise.all(ended);
   }
 
   private async askDevices(): Promise<void> {

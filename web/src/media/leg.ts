@@ -29,39 +29,45 @@ export class Leg {
   private readonly backoff = new Backoff();
   private closed = false;
   private connectedBefore = false;
+  private attempting: Promise<void>;
 
   constructor(private readonly plan: LegPlan) {
-    void this.attempt();
+    this.attempting = this.attempt();
   }
 
   /** Throw the connection away and make a new one at once. */
   restart(): void {
     if (this.closed) return;
     this.backoff.reset();
-    this.drop();
-    void this.attempt();
+    void this.drop();
+    this.attempting = this.attempt();
   }
 
-  close(): void {
+  /** Over at once here; resolves when the server's side has ended too. */
+  close(): Promise<void> {
     this.closed = true;
-    this.drop();
+    const ended = this.drop();
     this.plan.onState("idle", null);
+    return ended;
   }
 
-  private drop(): void {
+  private drop(): Promise<void> {
     clearTimeout(this.timer);
     const { connection, session } = this;
     this.connection = null;
     this.session = null;
     connection?.close();
-    if (session !== null) api.endSession(session);
+    // An offer that is still under way ends its own session when the answer names it.
+    return session === null ? this.attempting : api.endSession(session);
   }
 
   private again(code: string | null): void {
     if (this.closed) return;
-    this.drop();
+    void this.drop();
     this.plan.onState("recovering", code);
-    this.timer = setTimeout(() => void this.attempt(), this.backoff.next());
+    this.timer = setTimeout(() => {
+      this.attempting = this.attempt();
+    }, this.backoff.next());
   }
 
   private async attempt(): Promise<void> {
@@ -76,7 +82,7 @@ export class Leg {
       if (connection !== this.connection) return;
       const { answer, session } = await api.sdp(this.plan.path, connection.localDescription?.sdp ?? "");
       if (connection !== this.connection) {
-        if (session !== null) api.endSession(session);
+        if (session !== null) await api.endSession(session);
         return;
       }
       this.session = session;
@@ -86,7 +92,7 @@ export class Leg {
     } catch (error) {
       if (connection !== this.connection) return;
       if (error instanceof ApiError && (error.status === 401 || error.status === 403)) {
-        this.drop();
+        void this.drop();
         this.plan.onState("refused", error.code);
       } else this.again(error instanceof ApiError ? error.code : "media_failed");
     }

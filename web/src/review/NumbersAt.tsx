@@ -18,10 +18,16 @@ const ROWS: readonly (readonly [string, Key, Key])[] = [
   ["temperature", "numeric.temperature", "unit.celsius"],
 ];
 
+/** What we computed while it was live, and from which wave. */
+const DERIVED_FROM: Record<string, string> = { heart_rate: "ecg", respiration_rate: "respiration" };
+
 const GAP_KINDS: Record<string, Key> = { ecg: "kind.ecg", pleth: "kind.pleth", respiration: "kind.respiration" };
 
 export function NumbersAt({ review, cursorUs }: { review: Review; cursorUs: number }) {
   const answer = review.answer.value;
+  const notStored = (kind: string) =>
+    answer?.streams.some((stream) => stream.kind === DERIVED_FROM[kind]) === true &&
+    !answer.numerics.some((numeric) => numeric.kind === kind);
   const found = numbersAt(answer?.numerics ?? [], cursorUs);
   return (
     <aside class="numbers-at" aria-labelledby="numbers-at-title">
@@ -37,6 +43,7 @@ export function NumbersAt({ review, cursorUs }: { review: Review; cursorUs: numb
               unit={t(unit)}
               numeric={current(found.get(kind), cursorUs)}
               kind={kind}
+              notStored={notStored(kind)}
             />
           ))}
         </tbody>
@@ -67,7 +74,16 @@ function current(numeric: Numeric | undefined, atUs: number): Numeric | undefine
   return atUs - numeric.at_us > GONE_AFTER_MS * 1000 ? undefined : numeric;
 }
 
-function NumberRow(props: { kind: string; name: string; unit: string; numeric: Numeric | undefined }) {
+interface NumberRowProps {
+  readonly kind: string;
+  readonly name: string;
+  readonly unit: string;
+  readonly numeric: Numeric | undefined;
+  /** It could only have been computed live, and such numbers are not kept. */
+  readonly notStored: boolean;
+}
+
+function NumberRow(props: NumberRowProps) {
   const { numeric } = props;
   return (
     <tr data-kind={props.kind}>
@@ -76,9 +92,13 @@ function NumberRow(props: { kind: string; name: string; unit: string; numeric: N
         <span class="muted">{props.unit}</span>
       </th>
       <td>
-        <output class={`numbers ${numeric?.derived ? "is-derived" : ""}`}>
-          {numeric === undefined ? "--" : (valueText(numeric, language.value) ?? "--")}
-        </output>
+        {numeric === undefined && props.notStored ? (
+          <span class="muted row-source">{t("review.derived_not_stored")}</span>
+        ) : (
+          <output class={`numbers ${numeric?.derived ? "is-derived" : ""}`}>
+            {numeric === undefined ? "--" : (valueText(numeric, language.value) ?? "--")}
+          </output>
+        )}
         {numeric?.derived && <DerivedBadge />}
         {numeric !== undefined && (
           <span class="muted row-source">

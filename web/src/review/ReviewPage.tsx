@@ -1,6 +1,7 @@
 /** What was stored of a consultation: waves on paper that scroll and zoom, gaps as gaps, the numbers at the cursor. */
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
+import { KeysDialog } from "../help/KeysDialog";
 import { errorSentence, t } from "../i18n";
 import { clockTime, day, decimal, withDecimalMark } from "../i18n/numbers";
 import { OriginBadge, StateBadge } from "../parts/badges";
@@ -25,6 +26,7 @@ export function ReviewPage({ id }: { id: string }) {
   const zoom = useSignal<Zoom>(ZOOMS[1] ?? { kind: "all" });
   const cursorUs = useSignal<number | null>(null);
   const gain = useSignal(10);
+  const keys = useSignal(false);
   useEffect(() => void review.open(OVERVIEW_COLUMNS), [review]);
   const answer = review.answer.value;
   const window = review.window.value;
@@ -53,6 +55,9 @@ export function ReviewPage({ id }: { id: string }) {
     End: () => move(1e9),
     Equal: () => step(-1),
     Minus: () => step(1),
+    "?": () => {
+      keys.value = true;
+    },
   });
   return (
     <Shell
@@ -103,6 +108,17 @@ export function ReviewPage({ id }: { id: string }) {
               {t("wave.raw")}
             </button>
           </div>
+          <button
+            type="button"
+            class="button keys-button"
+            aria-keyshortcuts="?"
+            onClick={() => {
+              keys.value = true;
+            }}
+          >
+            <Icon name="keyboard" size={20} />
+            {t("bar.keys")}
+          </button>
         </div>
         <Minimap review={review} />
         <div class="review-body">
@@ -116,6 +132,13 @@ export function ReviewPage({ id }: { id: string }) {
           <NumbersAt review={review} cursorUs={cursorUs.value ?? (window.fromUs + window.toUs) / 2} />
         </div>
       </div>
+      {keys.value && (
+        <KeysDialog
+          onClose={() => {
+            keys.value = false;
+          }}
+        />
+      )}
     </Shell>
   );
 }

@@ -2,8 +2,8 @@
 import { MISSING } from "../protocol/frame";
 import { type Extents, emptyExtents, gapRuns } from "../waves/columns";
 import { drawGrid, drawPulses, PAPER_GRID, pulseWidth } from "../waves/grid";
-import { drawColumns, fitCanvas, hatch, type Sheet } from "../waves/ink";
-import { type Paper, pxPerMillivolt } from "../waves/paper";
+import { drawColumns, fitCanvas, hatch, markClips, type Sheet } from "../waves/ink";
+import type { Paper } from "../waves/paper";
 import { planRows, type RowKind, type RowPlan } from "../waves/rows";
 import {
   CENTRE_BEYOND_MV,
@@ -13,12 +13,14 @@ import {
   middleOf,
   type VerticalScale,
 } from "../waves/scale";
+import { seenOf } from "../waves/strip";
 import type { Run } from "./answer";
 import { type Projection, project } from "./project";
 import type { Extent } from "./window";
 
 const INK: Record<RowKind, string> = { ecg: "#111111", rhythm: "#111111", pleth: "#0B5CAD", respiration: "#7A4B00" };
 const GAP_INK = "#6B7B8C";
+const CLIP_INK = "#0B5CAD";
 /** A gap this wide says in words that it is one. */
 const NAMED_GAP_PX = 70;
 
@@ -52,26 +54,10 @@ export function paint(job: PaintJob): void {
       ?.at(-1)
       ?.describe.channels.map((channel) => channel.name) ?? [];
   const strips = (["pleth", "respiration"] as const).filter((kind) => (runs.get(kind) ?? []).length > 0);
-  const rows = planRows("examine", leads, strips, height, pxPerMillivolt(paper)).filter(
-    (row) => row.rowKind !== "rhythm",
-  );
-  const filled = stretch(rows, height);
+  const rows = planRows("review", leads, strips, height, paper);
   host.replaceChildren();
-  paintGrid(host, paper, width, height, filled);
-  for (const row of filled) paintRow(job, row, width);
-}
-
-/** Without the rhythm strip the rows take its room. */
-function stretch(rows: readonly RowPlan[], height: number): RowPlan[] {
-  const used = rows.reduce((sum, row) => sum + row.height, 0);
-  let top = 0;
-  return rows.map((row) => {
-    const rowHeight = Math.floor((row.height * height) / Math.max(used, 1));
-    const overhang = row.top - row.canvasTop;
-    const plan = { ...row, top, height: rowHeight, canvasTop: top - overhang, canvasHeight: rowHeight + 2 * overhang };
-    top += rowHeight;
-    return plan;
-  });
+  paintGrid(host, paper, width, height, rows);
+  for (const row of rows) paintRow(job, row, width, height);
 }
 
 function paintGrid(host: HTMLElement, paper: Paper, width: number, height: number, rows: readonly RowPlan[]): void {
@@ -82,13 +68,14 @@ function paintGrid(host: HTMLElement, paper: Paper, width: number, height: numbe
   const sheet = fitCanvas(canvas, width, height);
   const inPixels = { ...paper, pxPerMm: paper.pxPerMm * sheet.ratio };
   const ecg = rows.filter((row) => row.streamKind === "ecg");
-  const ecgHeight = ecg.reduce((sum, row) => sum + row.height, 0);
+  const last = ecg.at(-1);
+  const ecgHeight = last === undefined ? 0 : last.top + last.height;
   drawGrid(sheet.ctx, sheet.width, ecgHeight * sheet.ratio, inPixels, PAPER_GRID);
   const feet = ecg.map((row) => (row.top + row.height / 2) * sheet.ratio);
   drawPulses(sheet.ctx, feet, inPixels, PAPER_GRID);
 }
 
-function paintRow(job: PaintJob, row: RowPlan, width: number): void {
+function paintRow(job: PaintJob, row: RowPlan, width: number, boardHeight: number): void {
   const canvas = document.createElement("canvas");
   canvas.className = "trace";
   canvas.style.top = `${row.canvasTop}px`;
@@ -106,7 +93,11 @@ function paintRow(job: PaintJob, row: RowPlan, width: number): void {
     hatch(sheet, from, to, band, GAP_INK);
     if (to - from > NAMED_GAP_PX * sheet.ratio) nameGap(job.host, row, (from + to) / 2 / sheet.ratio, job.words.noData);
   }
-  if (scale !== null) drawColumns(sheet, projection.extents, 0, sheet.width, scale, INK[row.rowKind]);
+  if (scale !== null) {
+    const seen = seenOf(row, boardHeight, sheet.ratio);
+    drawColumns(sheet, projection.extents, 0, sheet.width, scale, INK[row.rowKind]);
+    canvas.dataset.clipped = String(markClips(sheet, projection.extents, 0, sheet.width, scale, seen, CLIP_INK));
+  }
   const lead = row.channel ?? (row.rowKind === "pleth" ? job.words.pleth : job.words.respiration);
   label.textContent = scale?.calibrated === false ? `${lead} · ${job.words.fitted}` : lead;
   canvas.setAttribute("role", "img");

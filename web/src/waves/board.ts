@@ -7,7 +7,7 @@
 import type { Describe } from "../protocol/messages";
 import { DARK_GRID, drawGrid, drawPulses, pulseWidth } from "./grid";
 import { fitCanvas } from "./ink";
-import { type Paper, pxPerMillivolt, pxPerSecond } from "./paper";
+import { type Paper, pxPerSecond } from "./paper";
 import type { Playout } from "./playout";
 import type { SampleRing } from "./ring";
 import { type BoardLayout, planRows, type RowKind, type RowPlan } from "./rows";
@@ -52,12 +52,14 @@ export class Board {
   private request = 0;
   private lastTick = 0;
   private phaseStart: number | null = null;
-  frozen = false;
+  private stopped = false;
 
   constructor(
     private readonly host: HTMLElement,
     private readonly viewOf: (kind: string) => BoardView | undefined,
     private readonly onSeconds: (seconds: number) => void,
+    /** The ECG whose pixels are on the screen: not the one that was chosen a moment ago. */
+    private readonly onDrawn: (ecg: Describe | null) => void = () => undefined,
   ) {}
 
   start(): void {
@@ -77,6 +79,12 @@ export class Board {
     this.plan = "";
   }
 
+  /** Frozen, nothing is drawn any more; what was chosen before is drawn first, so words and pixels agree. */
+  set frozen(frozen: boolean) {
+    if (frozen && !this.stopped) this.tick(performance.now());
+    this.stopped = frozen;
+  }
+
   /** Use these settings and the host's present size; builds the rows anew. */
   apply(settings: BoardSettings): void {
     this.settings = settings;
@@ -84,7 +92,7 @@ export class Board {
   }
 
   private tick(now: number): void {
-    if (this.settings === null || this.frozen) return;
+    if (this.settings === null || this.stopped) return;
     this.rebuildWhenChanged(this.settings);
     this.phaseStart ??= this.strips.some((strip) => this.viewOf(strip.plan.streamKind)) ? now : null;
     if (this.phaseStart === null) return;
@@ -92,6 +100,7 @@ export class Board {
       const view = this.viewOf(strip.plan.streamKind);
       if (view !== undefined) strip.draw(view, now, now - this.phaseStart);
     }
+    this.onDrawn(this.strips.find((strip) => strip.plan.streamKind === "ecg")?.describe ?? null);
   }
 
   private rebuildWhenChanged(settings: BoardSettings): void {
@@ -113,7 +122,7 @@ export class Board {
     strips: readonly ("pleth" | "respiration")[],
   ): void {
     this.host.replaceChildren();
-    const rows = planRows(settings.layout, leads, strips, height, pxPerMillivolt(settings.paper));
+    const rows = planRows(settings.layout, leads, strips, height, settings.paper);
     this.buildGrid(settings.paper, width, height, rows);
     this.strips = rows.map((row) => {
       const canvas = document.createElement("canvas");
@@ -126,7 +135,7 @@ export class Board {
       if (row.streamKind === "ecg") label.style.left = `${pulseWidth(settings.paper)}px`;
       this.host.append(canvas, label);
       const sheet = fitCanvas(canvas, width, row.canvasHeight);
-      return new Strip(row, sheet, label, settings.paper, TRACE_COLORS[row.rowKind], settings.labels);
+      return new Strip(row, sheet, label, settings.paper, TRACE_COLORS[row.rowKind], settings.labels, height);
     });
     this.onSeconds(sweepSeconds(width, pxPerSecond(settings.paper)));
   }
@@ -139,7 +148,8 @@ export class Board {
     const sheet = fitCanvas(canvas, width, height);
     const inPixels = { ...paper, pxPerMm: paper.pxPerMm * sheet.ratio };
     const ecg = rows.filter((row) => row.streamKind === "ecg");
-    const ecgHeight = ecg.reduce((sum, row) => sum + row.height, 0) * sheet.ratio;
+    const last = ecg.at(-1);
+    const ecgHeight = last === undefined ? 0 : (last.top + last.height) * sheet.ratio;
     drawGrid(sheet.ctx, sheet.width, ecgHeight, inPixels, DARK_GRID);
     const feet = ecg.map((row) => (row.top + row.height / 2) * sheet.ratio);
     drawPulses(sheet.ctx, feet, inPixels, DARK_GRID);

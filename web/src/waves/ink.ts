@@ -8,6 +8,8 @@ import type { VerticalScale } from "./scale";
 /** Thickness of a level trace, CSS px. */
 export const TRACE_PX = 1.5;
 const HATCH_STEP_PX = 8;
+/** Size of the mark where a trace leaves what can be seen, CSS px. */
+const CLIP_MARK_PX = 4;
 
 /** A canvas whose bitmap matches the screen's pixels. Everything in this folder counts bitmap px (CSS px at ratio 1). */
 export interface Sheet {
@@ -21,6 +23,37 @@ export interface Row {
   /** The row's band inside the (taller) canvas. */
   readonly top: number;
   readonly height: number;
+}
+
+/** What can be seen of a canvas that is taller than its board, in its own px. */
+export interface Seen {
+  readonly top: number;
+  readonly bottom: number;
+}
+
+/** Mark the columns among [from, to) that leave what can be seen, at the edge they cross; true when there was one. */
+export function markClips(
+  sheet: Sheet,
+  extents: Extents,
+  from: number,
+  to: number,
+  scale: VerticalScale,
+  seen: Seen,
+  color: string,
+): boolean {
+  const size = CLIP_MARK_PX * sheet.ratio;
+  let marked = false;
+  sheet.ctx.fillStyle = color;
+  for (let column = from; column < to; column++) {
+    const low = extents.low[column] as number;
+    if (Number.isNaN(low)) continue;
+    const above = scale.originY - (extents.high[column] as number) * scale.pxPerSampleUnit < seen.top;
+    const below = scale.originY - low * scale.pxPerSampleUnit > seen.bottom;
+    if (above) sheet.ctx.fillRect(column - size, seen.top, size + 1, size);
+    if (below) sheet.ctx.fillRect(column - size, seen.bottom - size, size + 1, size);
+    marked ||= above || below;
+  }
+  return marked;
 }
 
 /** Draw columns [from, to); column c is the pixels [c, c + 1) + `left`. */

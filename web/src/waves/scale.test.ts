@@ -58,11 +58,14 @@ describe("the rows", () => {
   });
 
   it("fill the height without overlapping, their canvases reach beyond them", () => {
-    const rows = planRows("examine", leads, ["pleth", "respiration"], 728, 37.8);
+    const rows = planRows("examine", leads, ["pleth", "respiration"], 728, paper);
     expect(rows.map((row) => row.id)).toEqual(["I", "II", "aVR", "V1", "V6", "X", "rhythm", "pleth", "respiration"]);
     rows.slice(1).forEach((row, i) => {
       expect(row.top).toBe((rows[i]?.top ?? 0) + (rows[i]?.height ?? 0));
     });
+    expect(rows[0]?.top).toBe(Math.floor(12 * NOMINAL_PX_PER_MM));
+    expect(planRows("examine", leads, [], 300, paper)[0]?.top).toBe(24);
+    expect(planRows("examine", [], ["pleth"], 300, paper)[0]?.top).toBe(0);
     const end = rows.at(-1);
     expect((end?.top ?? 0) + (end?.height ?? 0)).toBeLessThanOrEqual(728);
     for (const row of rows) {
@@ -70,9 +73,14 @@ describe("the rows", () => {
     }
   });
 
+  it("are all but the rhythm strip in review", () => {
+    const rows = planRows("review", leads, ["pleth"], 728, paper);
+    expect(rows.map((row) => row.id)).toEqual(["I", "II", "aVR", "V1", "V6", "X", "pleth"]);
+  });
+
   it("are one rhythm strip in talk, II or else the first lead", () => {
-    expect(planRows("talk", leads, ["pleth"], 140, 37.8).map((row) => row.channel)).toEqual(["II"]);
-    expect(planRows("talk", ["V5"], [], 140, 37.8).map((row) => row.channel)).toEqual(["V5"]);
-    expect(planRows("talk", [], [], 140, 37.8)).toEqual([]);
+    expect(planRows("talk", leads, ["pleth"], 140, paper).map((row) => row.channel)).toEqual(["II"]);
+    expect(planRows("talk", ["V5"], [], 140, paper).map((row) => row.channel)).toEqual(["V5"]);
+    expect(planRows("talk", [], [], 140, paper)).toEqual([]);
   });
 });

@@ -1,7 +1,8 @@
 /** One row of the board: follows its view, keeps its vertical scale, and lets its trace draw. */
 import { MISSING } from "../protocol/frame";
+import type { Describe } from "../protocol/messages";
 import type { BoardLabels, BoardView } from "./board";
-import type { Sheet } from "./ink";
+import type { Seen, Sheet } from "./ink";
 import { type Paper, pxPerSecond } from "./paper";
 import type { RowPlan } from "./rows";
 import { CENTRE_BEYOND_MV, calibratedScale, fittedScale, isCalibrated, middleOf } from "./scale";
@@ -9,6 +10,7 @@ import { type Sweep, sweepOf } from "./sweep";
 import { SweepTrace } from "./trace";
 
 const GAP_COLOR = "#5B6B7C";
+const CLIP_COLOR = "#FFFFFF";
 /** Samples before the first scale are looked at for this long. */
 const FIRST_LOOK_S = 0.4;
 /** Then after this share of a sweep, and twice as late each time until the first sweep is full. */
@@ -18,11 +20,20 @@ const REFIT_RATIO = 1.25;
 /** or when its middle wanders by this share of its row. */
 const WANDER = 0.15;
 
+/** What can be seen of a row's canvas on a board of that height, in the canvas's px. */
+export function seenOf(plan: RowPlan, boardHeight: number, ratio: number): Seen {
+  return {
+    top: Math.max(0, -plan.canvasTop) * ratio,
+    bottom: Math.min(plan.canvasHeight, boardHeight - plan.canvasTop) * ratio,
+  };
+}
+
 export class Strip {
   private readonly trace: SweepTrace;
   private readonly paper: Paper;
   private view: BoardView | null = null;
-  private describe: unknown = null;
+  /** What the pixels on the canvas are of; null before the first. */
+  describe: Describe | null = null;
   private channel = 0;
   private rateHz = 1;
   private anchor = 0;
@@ -41,10 +52,16 @@ export class Strip {
     paper: Paper,
     color: string,
     private readonly labels: BoardLabels,
+    boardHeight: number,
   ) {
     this.paper = { ...paper, pxPerMm: paper.pxPerMm * sheet.ratio };
     const top = (plan.top - plan.canvasTop) * sheet.ratio;
-    this.trace = new SweepTrace(sheet, { trace: color, gap: GAP_COLOR }, { top, height: plan.height * sheet.ratio });
+    this.trace = new SweepTrace(
+      sheet,
+      { trace: color, gap: GAP_COLOR, clip: CLIP_COLOR },
+      { top, height: plan.height * sheet.ratio },
+      seenOf(plan, boardHeight, sheet.ratio),
+    );
     sheet.ctx.canvas.setAttribute("role", "img");
   }
 

@@ -6,10 +6,11 @@
  * data-lead, data-stream, data-view, data-epoch-first; data-s0 the absolute sample at x = 0 of the newest sweep; data-head the
  * last sample drawn, data-columns the columns drawn of that sweep; data-width-samples; data-px-per-sample, data-px-per-unit (px a mV when data-calibrated is "true"),
  * data-baseline-y the canvas y of zero. Right of the head (and the erase bar) stand the samples of the sweep before,
- * data-width-samples earlier.
+ * data-width-samples earlier. data-clipped is "true" once a part of the present sweep left what can be seen of the
+ * canvas; a small mark stands at that edge.
  */
 import { columnExtents, type Extents, emptyExtents, type SampleAt } from "./columns";
-import { drawColumns, drawGaps, type Row, type Sheet } from "./ink";
+import { drawColumns, drawGaps, markClips, type Row, type Seen, type Sheet } from "./ink";
 import type { VerticalScale } from "./scale";
 import { completeColumns, ERASE_COLUMNS, lastDrawn, type Sweep, sweepStart } from "./sweep";
 
@@ -23,6 +24,7 @@ export interface TraceLabels {
 export interface TraceColors {
   readonly trace: string;
   readonly gap: string;
+  readonly clip: string;
 }
 
 export class SweepTrace {
@@ -39,6 +41,7 @@ export class SweepTrace {
     private readonly sheet: Sheet,
     private readonly colors: TraceColors,
     readonly row: Row,
+    private readonly seen: Seen,
   ) {}
 
   get canvas(): HTMLCanvasElement {
@@ -78,6 +81,7 @@ export class SweepTrace {
     this.sheet.ctx.clearRect(0, 0, this.sheet.width, this.sheet.height);
     delete this.canvas.dataset.s0;
     delete this.canvas.dataset.head;
+    this.canvas.dataset.clipped = "false";
   }
 
   /** Draw everything that is on the screen when samples before `end` may be shown. */
@@ -110,6 +114,7 @@ export class SweepTrace {
     if (behind > sweep.widthSamples) {
       this.s0 += sweep.widthSamples;
       this.columnsDrawn = 0;
+      this.canvas.dataset.clipped = "false";
       this.drawUntil(end);
     }
   }
@@ -141,5 +146,8 @@ export class SweepTrace {
   private ink(scale: VerticalScale, from: number, to: number): void {
     drawGaps(this.sheet, this.extents, from, to, this.row, this.colors.gap);
     drawColumns(this.sheet, this.extents, from, to, scale, this.colors.trace);
+    if (markClips(this.sheet, this.extents, from, to, scale, this.seen, this.colors.clip)) {
+      this.canvas.dataset.clipped = "true";
+    }
   }
 }

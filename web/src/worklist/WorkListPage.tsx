@@ -4,7 +4,7 @@ import { useEffect } from "preact/hooks";
 import { ApiError, api } from "../api/client";
 import type { StationInfo } from "../api/types";
 import { errorSentence, t } from "../i18n";
-import { clockTime, day, duration } from "../i18n/numbers";
+import { clockTime, day } from "../i18n/numbers";
 import { noticeSignedOut } from "../parts/account";
 import { StateBadge } from "../parts/badges";
 import { Icon } from "../parts/Icon";
@@ -63,7 +63,8 @@ export function WorkListPage() {
           <h1>{t("worklist.title")}</h1>
           {fault.value !== null && <ErrorNote sentence={errorSentence(fault.value.code, fault.value.params)} />}
           {refused.value !== null && <ErrorNote sentence={errorSentence(refused.value.code, refused.value.params)} />}
-          {lists.value === null ? <Skeleton /> : <Groups consultations={lists.value.consultations} onOpen={open} />}
+          {lists.value === null && fault.value === null && <Skeleton />}
+          {lists.value !== null && <Groups consultations={lists.value.consultations} onOpen={open} />}
         </div>
         <aside class="worklist-side" aria-labelledby="stations-title">
           <h2 id="stations-title">{t("stations.title")}</h2>
@@ -175,7 +176,7 @@ function Action(props: { row: ConsultationInfo; onOpen: (row: ConsultationInfo) 
 
 function timeWords(row: ConsultationInfo): string {
   if (row.state === "waiting" && row.waiting_at !== null) {
-    return t("worklist.waits_for", { time: duration(now.value - Date.parse(row.waiting_at)) });
+    return t("worklist.waits_for", { time: whenWords(Date.parse(row.waiting_at)) });
   }
   if (row.ended_at !== null) return t("worklist.ended_at", { time: whenWords(Date.parse(row.ended_at)) });
   if (row.live_at !== null) return t("worklist.since", { time: whenWords(Date.parse(row.live_at)) });
