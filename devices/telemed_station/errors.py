@@ -30,6 +30,12 @@ class SpoolDamaged(StationError):
     code = "station_spool_damaged"
 
 
+class SpoolUnwritable(StationError):
+    """The spool file is there but may not be written, or another program holds it."""
+
+    code = "station_spool_unwritable"
+
+
 class SpoolFull(StationError):
     """The spool has reached its bound, or the disk has; nothing was written and nothing was deleted."""
 

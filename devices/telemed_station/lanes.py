@@ -2,7 +2,8 @@
 
 Two lanes: chunks made since the connection began go out at once (*live*); what lay in the spool before drains
 beside them (*backlog*), newest generation first, in order within a stream, with a bounded number of chunks in
-flight. A chunk that is not acknowledged in time is sent again.
+flight. A stream is announced after the last live chunk of the generations before it, for the server shows no
+more of those then. A chunk that is not acknowledged in time is sent again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from telemed_station.spool import Ack, Chunk, SpooledStream
 
 LIVE_WAITING = 1_024  # chunks; a minute of seven streams. More: the line is too slow, begin anew with a fresh lane
-MESSAGES_WAITING = 1_024  # announcements and answers; a day offline makes 170 announcements
+MESSAGES_WAITING = 1_024  # answers, and as many announcements; a day offline makes 170 of these
 BACKLOG_IN_FLIGHT = 128  # chunks sent and not acknowledged: 0.6 MB of twelve leads
 SENT_MAX = 8_192  # chunks remembered as sent; a server that acknowledges nothing for minutes is left
 RESEND_S = 8.0  # a group commit takes 0.1 s; longer than a database that restarts takes is not worth waiting
@@ -36,7 +37,8 @@ class Lanes:
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
-        self.messages: deque[dict[str, Any]] = deque()
+        self._messages: deque[dict[str, Any]] = deque()
+        self._announcements: list[tuple[int, dict[str, Any]]] = []
         self._live: deque[Chunk] = deque()
         self._live_from: dict[int, int] = {}
         self._sent: dict[int, dict[int, _Sent]] = {}
@@ -47,9 +49,21 @@ class Lanes:
 
     def post(self, message: dict[str, Any]) -> None:
         """A text message for the server, before any chunk."""
-        if len(self.messages) >= MESSAGES_WAITING:
+        if len(self._messages) >= MESSAGES_WAITING:
             raise LaneFull("messages")
-        self.messages.append(message)
+        self._messages.append(message)
+
+    def next_message(self) -> dict[str, Any] | None:
+        """The next text message: an answer, or an announcement before which no older live chunk waits."""
+        if self._messages:
+            return self._messages.popleft()
+        self._skip_refused()
+        oldest = self._live[0].number if self._live else None
+        for place, (generation, message) in enumerate(self._announcements):
+            if oldest is None or oldest >= generation:  # numbers grow, and a generation's is that of its first stream
+                del self._announcements[place]
+                return message
+        return None
 
     def offer(self, chunks: Sequence[Chunk]) -> None:
         """Durable chunks just made."""
@@ -63,9 +77,12 @@ class Lanes:
             return
         waiting = [chunk.seq for chunk in self._live if chunk.number == stream.number]
         live_from = min([stream.next_seq, *waiting])
+        if len(self._announcements) >= MESSAGES_WAITING:
+            raise LaneFull("announcements")
         self._live_from[stream.number] = live_from
-        self.post(
-            {"type": "announce", "stream": {"number": stream.number, **stream.descriptor}, "live_from": live_from}
+        described = {"number": stream.number, **stream.descriptor}
+        self._announcements.append(
+            (stream.generation, {"type": "announce", "stream": described, "live_from": live_from})
         )
 
     def live_from(self, number: int) -> int:
@@ -90,13 +107,17 @@ class Lanes:
         return number in self._refused
 
     def next_live(self) -> Chunk | None:
-        """The next live chunk of an announced stream; it counts as sent."""
-        while self._live and self._live[0].number in self._live_from:
-            chunk = self._live.popleft()
-            if chunk.number not in self._refused:
-                self._note(chunk, backlog=False)
-                return chunk
-        return None
+        """The next live chunk of an announced stream, when ``next_message`` has no more; it counts as sent."""
+        self._skip_refused()
+        if not self._live or self._live[0].number not in self._live_from:
+            return None
+        chunk = self._live.popleft()
+        self._note(chunk, backlog=False)
+        return chunk
+
+    def _skip_refused(self) -> None:
+        while self._live and self._live[0].number in self._refused:
+            self._live.popleft()
 
     def waits_live(self, number: int) -> bool:
         """Whether a live chunk of the stream waits."""

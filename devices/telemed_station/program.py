@@ -1,6 +1,6 @@
 """The station program: one driver, one recorder, one spool, one uplink, one camera, one player.
 
-``run`` returns after SIGTERM or SIGINT, or when cancelled, with everything measured on disk. Log lines go to
+``run`` returns after SIGTERM, SIGINT or SIGHUP, or when cancelled, with everything measured on disk. Log lines go to
 standard error as ``key=value``; they hold no patient's name and no sample.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import io
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -29,7 +30,9 @@ from telemed_station.drivers.driver import Driver
 from telemed_station.drivers.replay import Replay
 from telemed_station.errors import HomeInUse, ScenarioUnknown
 from telemed_station.recorder import Recorder
-from telemed_station.spool import BYTES_MAX, SpoolThread
+from telemed_station.spool import BYTES_MAX
+from telemed_station.spool_thread import SpoolThread
+from telemed_station.trouble import at_start
 from telemed_station.uplink import Address, Http, Uplink, open_http
 
 PROGRAM = "telemed-station 0.1.0"
@@ -215,8 +218,27 @@ def _log_to_stderr() -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.LogfmtRenderer(key_order=("timestamp", "level", "event"), drop_missing=True),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_Unfailing(sys.stderr)),
     )
+
+
+class _Unfailing(io.StringIO):
+    """A stream that loses what cannot be written: a log on a full disk, or of a closed terminal, ends no recording."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text: str, /) -> int:
+        """Pass it on if that can be."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush it if that can be."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def _text(value: object) -> str | None:
@@ -238,9 +260,10 @@ def _tell_loop(driver: Driver) -> None:
 
 @contextlib.contextmanager
 def _home(home: Path) -> Iterator[None]:
-    """The data folder, for this program alone. Raises ``HomeInUse``."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(home / "station.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """The data folder, for this program alone. Raises ``HomeInUse``, ``SpoolFull`` or ``SpoolUnwritable``."""
+    with at_start(home / "station.lock"):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(home / "station.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -254,9 +277,11 @@ def _home(home: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _signals(stopping: asyncio.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set the event; elsewhere than in the main thread nothing is done about them."""
+    """SIGTERM, SIGINT and SIGHUP set the event; elsewhere than in the main thread nothing is done about them."""
     loop = asyncio.get_running_loop()
     heard: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asks to outlive the terminal
+        heard += (signal.SIGHUP,)
     try:
         for one in heard:
             loop.add_signal_handler(one, stopping.set)

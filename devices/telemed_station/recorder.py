@@ -22,7 +22,8 @@ from telemed_devices.native import Frame, FrameFlags, pack_frame
 from telemed_station.clock import Clock
 from telemed_station.drivers.driver import Driver, Signal, Value, Wave
 from telemed_station.errors import SpoolFull
-from telemed_station.spool import Chunk, SpooledStream, SpoolThread
+from telemed_station.spool import Chunk, SpooledStream
+from telemed_station.spool_thread import SpoolThread
 
 TICK_S = 0.2  # one chunk of every wave
 EPOCH_US = 3_600_000_000  # DESIGN.md D6: a new epoch at least hourly
@@ -61,7 +62,7 @@ def announcement(signal: Signal, epoch: uuid.UUID, attachment: str | None, start
 class Recorder:
     """One driver's signals on their way to the spool.
 
-    ``begun`` is told of every new generation and ``written`` of every durable chunk, in order.
+    ``begun`` is told of every new generation and ``written`` of every durable chunk that is to be sent, in order.
     """
 
     def __init__(
@@ -178,7 +179,7 @@ class Recorder:
             packed.append((stream, item, Chunk(stream.number, seq, data)))
         chunks = [chunk for _, _, chunk in packed]
         try:
-            await self._spool.write(chunks)
+            to_send = await self._spool.write(chunks)
         except SpoolFull as error:
             self._full(error)
             self.lost_chunks += len(chunks)
@@ -188,7 +189,7 @@ class Recorder:
         self.spool_full = False
         for stream, _, _ in packed:
             stream.next_seq, stream.next_sample = ahead[stream.number]
-        self._written(chunks)
+        self._written(to_send)
 
     def _full(self, error: SpoolFull) -> None:
         if not self.spool_full:

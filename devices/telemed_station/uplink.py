@@ -20,23 +20,29 @@ import structlog
 
 from telemed_station.backoff import Backoff
 from telemed_station.clock import Clock
+from telemed_station.errors import SpoolFull
 from telemed_station.lanes import LaneFull, Lanes
-from telemed_station.spool import Ack, Chunk, SpooledStream, SpoolThread
+from telemed_station.spool import KEY_DESTROYED, Ack, Chunk, Refusal, SpooledStream
+from telemed_station.spool_thread import SpoolThread
 
 PROTOCOL = 1
 OLDEST = 1
 HANDSHAKE_S = 10.0  # upgrade and welcome; the server allows 5 s for hello
-SILENCE_S = 15.0  # the server asks for the clock every 5 s: three missed
-SEND_S = 10.0  # a message that cannot be written for this long: the line is dead
+# A server that is alive asks for the clock every 5 s, even while its database is away and it reads nothing. So no ping:
+# one that is not read is not answered. Six questions missed, and longer than the 12 s after which the server gives up a
+# silent station: who comes back then finds the place free, and is not taken for a second program with the same key.
+SILENCE_S = 30.0
+SEND_S = 60.0  # a message that is not taken; the live lane holds no longer either
 STATUS_S = 2.0  # docs/protocol.md section 4
-HEARTBEAT_S = 8.0  # WebSocket ping, answered within half of it
-ANSWER_S = 30.0  # an announcement; the database may be restarting
+ANSWER_S = 60.0  # an announcement; the database may be restarting
 READ_AHEAD = 16  # backlog chunks read from disk before they are sent
 TEXT_BYTES_MAX = 1 << 20
 
 REFUSED_S = 15.0  # a wrong key does not become right within seconds
 REPLACED_S = 30.0  # another program holds our key: do not fight over it
 TOO_OLD_S = 60.0
+# Refusals of a stream after which no chunk of it will ever be taken; of a chunk: ``for_good``.
+STREAM_FOR_GOOD = frozenset({KEY_DESTROYED, "attachment_refused", "announce_differs"})
 CLOSING = {"key_revoked": REFUSED_S, "not_signed_in": REFUSED_S, "newer_connection": REPLACED_S,
            "protocol_too_old": TOO_OLD_S}  # fmt: skip
 
@@ -91,6 +97,7 @@ class Uplink:
         self._status = status
         self._link: _Link | None = None
         self.connected = asyncio.Event()  # a welcome was received and the socket is open
+        self.away_s: float | None = None  # how long it stays away before the next try, while it does
 
     def begun(self, streams: Sequence[SpooledStream]) -> None:
         """New epochs: announce them now if there is a connection, else at the next."""
@@ -120,12 +127,16 @@ class Uplink:
                 log.warning("refused", status=error.status, wait_s=wait_s)
             except LaneFull as full:
                 log.warning("disconnected", reason=f"behind: {full}")
+            except SpoolFull as full:
+                log.error("spool_unreadable", **full.params)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 log.info("unreachable", reason=type(error).__name__)
             finally:
                 self._link = None
                 self.connected.clear()
-            await asyncio.sleep(backoff.next_s() if wait_s is None else wait_s)
+            self.away_s = backoff.next_s() if wait_s is None else wait_s
+            await asyncio.sleep(self.away_s)
+            self.away_s = None
 
     def _feed(self, give: Callable[[Lanes], None]) -> None:
         link = self._link
@@ -141,7 +152,7 @@ class Uplink:
         headers = {"Authorization": f"Bearer {self._address.key}"}
         async with asyncio.timeout(HANDSHAKE_S):
             socket = await self._http.ws_connect(
-                url, headers=headers, heartbeat=HEARTBEAT_S, max_msg_size=TEXT_BYTES_MAX,
+                url, headers=headers, max_msg_size=TEXT_BYTES_MAX,
                 timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
             )  # fmt: skip
         async with socket:
@@ -177,7 +188,7 @@ class _Link:
         self._moved = asyncio.Event()  # the server answered something
         self._read_ahead: asyncio.Queue[Chunk] = asyncio.Queue(READ_AHEAD)
         self._again: list[tuple[int, int]] = []
-        self._refusals: asyncio.Queue[tuple[int, int | None, str]] = asyncio.Queue(1_024)
+        self._refused_now = asyncio.Event()  # a refusal waits to be written
         self._failure: LaneFull | None = None
 
     def give_up(self, failure: LaneFull) -> None:
@@ -241,11 +252,21 @@ class _Link:
             raise _Ended(code, CLOSING[code])
         if not isinstance(number, int):
             return
-        if seq is None:
+        if not isinstance(seq, int):
             self.lanes.refuse(number)
-        if self._refusals.full():
+            if code == "announce_differs":
+                self._hear({"type": "number_taken", "number": number})
+            if code in STREAM_FOR_GOOD:
+                self._set_aside(Refusal(number, None, code))
+        elif for_good(code):
+            self.lanes.drop(number, seq)
+            self._set_aside(Refusal(number, seq, code))
+
+    def _set_aside(self, refusal: Refusal) -> None:
+        # In the order of the server's words: an acknowledgement that comes later does not delete what was refused.
+        if not self._spool.refuse(refusal):
             raise _Ended("too many refusals")
-        self._refusals.put_nowait((number, seq if isinstance(seq, int) else None, code))
+        self._refused_now.set()
 
     async def _read(self) -> None:
         while True:
@@ -256,8 +277,8 @@ class _Link:
             self.wake.clear()
             if self._failure is not None:
                 raise self._failure
-            if self.lanes.messages:
-                await self._write(json.dumps(self.lanes.messages.popleft()))
+            if (message := self.lanes.next_message()) is not None:
+                await self._write(json.dumps(message))
             elif (chunk := self.lanes.next_live()) is not None:
                 await self._write(chunk.data)
             elif not self._read_ahead.empty() and self.lanes.backlog_room():
@@ -276,9 +297,10 @@ class _Link:
 
     async def _drain(self) -> None:
         """Announce what the spool holds and read it ahead of the sender, newest generation first; then resend."""
-        generations = [
-            list(streams) for _, streams in groupby(await self._spool.streams(), lambda stream: stream.generation)
-        ]
+        waiting = await self._spool.streams()
+        for number in self._spool.refused_streams:
+            self.lanes.refuse(number)
+        generations = [list(streams) for _, streams in groupby(waiting, lambda stream: stream.generation)]
         for stream in (stream for streams in generations for stream in streams):
             if self.lanes.waits_live(stream.number):
                 self.lanes.announce(stream)
@@ -335,16 +357,14 @@ class _Link:
 
     async def _note_refusals(self) -> None:
         while True:
-            number, seq, code = await self._refusals.get()
-            if seq is None:
-                if code == "key_destroyed":
-                    log.warning("stream_discarded", stream=number, code=code)
-                    await self._spool.discard(number)
-                elif code == "announce_differs":
-                    self._hear({"type": "number_taken", "number": number})
-            elif code.startswith(("chunk_", "frame_")) and code != "frame_time":  # wrong for ever: no second try helps
-                self.lanes.drop(number, seq)
-                await self._spool.refuse(number, seq, code)
+            await self._refused_now.wait()
+            self._refused_now.clear()
+            await self._spool.flush()
+
+
+def for_good(code: str) -> bool:
+    """Whether a refusal of a chunk will be the same at every other try."""
+    return code.startswith(("chunk_", "frame_")) and code != "frame_time"  # the clock's fix may become better
 
 
 def read_ack(message: dict[str, Any]) -> Ack:

@@ -35,6 +35,7 @@ class ProtocolServer:
         self.unkind = unkind
         self.chunks: dict[tuple[int, int], bytes] = {}
         self.order: list[tuple[int, int]] = []
+        self.arrived: list[int | tuple[int, int]] = []  # announced numbers and chunks, as they came
         self.streams: dict[int, dict[str, Any]] = {}
         self.announces: list[dict[str, Any]] = []
         self.texts: list[dict[str, Any]] = []
@@ -124,6 +125,7 @@ class ProtocolServer:
             return
         self.announces.append(message)
         number = message["stream"]["number"]
+        self.arrived.append(number)
         if (code := self.refuse.get((number, None))) is not None:
             await socket.send_json({"type": "error", "error": {"code": code, "params": {}}, "stream": number})
             return
@@ -153,6 +155,7 @@ class ProtocolServer:
         if self.chunks.setdefault((number, seq), data) != data:
             self.differs.append((number, seq))
         self.order.append((number, seq))
+        self.arrived.append((number, seq))
         if not self.hold_acks and (not self.unkind or self.draw.random() < 0.5):
             await socket.send_json({"type": "ack", **self.state(number)})
 

@@ -241,6 +241,8 @@ async def test_a_restarted_server_gets_the_picture_at_once(until: Until) -> None
         one.publish("run 2", "room", listed=False)
         await until(lambda: len(server.posted) == 4 and one.state == "connected", "published to the new run")
         assert not server.deleted  # the new run never had the old resource
+        # Only a side that has finished the handshake itself says goodbye when it closes.
+        await until(lambda: server.peers[-1].connectionState == "connected", "connected at the server too")
         await server.peers[-1].close()
         await until(lambda: len(server.posted) == 5 and one.state == "connected", "published after the connection died")
         one.publish("run 2", "room", listed=True)

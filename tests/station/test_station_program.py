@@ -23,7 +23,8 @@ Start = Callable[..., Awaitable[Any]]
 Until = Callable[..., Awaitable[None]]
 KEY = "station-key"
 SCRIPT = """
-import asyncio, sys
+import asyncio, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have been told to outlive the terminal
 from pathlib import Path
 from telemed_station.program import StationSettings, run
 from telemed_station.errors import StationError
@@ -106,7 +107,7 @@ async def test_a_second_program_on_the_same_home_is_refused(
             assert (second.returncode, out) == (1, b"station_home_in_use\n")
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_it_stops_in_order(protocol_server: Start, until: Until, tmp_path: Path, how: signal.Signals) -> None:
     server = await protocol_server()
     async with process(server.url, tmp_path) as one:

@@ -16,7 +16,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from telemed_station.errors import SpoolDamaged, SpoolFull
-from telemed_station.spool import Ack, Chunk, Spool, SpoolThread, Waiting
+from telemed_station.spool import Ack, Chunk, Refusal, Spool, Waiting
+from telemed_station.spool_thread import SpoolThread
 
 PROGRAM = Path(__file__).parent / "spool_program.py"
 
@@ -115,18 +116,20 @@ def test_a_refused_chunk_stays_and_is_not_sent(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
     (one,) = spool.begin([{}])
     spool.write([chunk(one.number, 0), chunk(one.number, 1)])
-    spool.refuse(one.number, 0, "chunk_differs")
+    spool.write((), refusals=[Refusal(one.number, 0, "chunk_differs")])
     assert set(kept(spool)) == {(one.number, 1)}
-    assert spool.waiting == Waiting(2, 20, 1)
+    assert spool.waiting == Waiting(1, 10, 1, 10)
     spool.close()
-    assert Spool(tmp_path / "spool").waiting == Waiting(2, 20, 1)
+    assert Spool(tmp_path / "spool").waiting == Waiting(1, 10, 1, 10)
 
 
 def test_a_discarded_stream_leaves_no_bytes(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
     one, two = spool.begin([{}, {}])
-    spool.write([Chunk(one.number, 0, b"the patient's samples"), chunk(two.number, 0)])
-    spool.discard(one.number)
+    secrets = [Chunk(one.number, seq, b"the patient's samples") for seq in range(2)]
+    spool.write([*secrets, chunk(two.number, 0)])
+    spool.write((), refusals=[Refusal(one.number, 0, "chunk_differs")])
+    spool.write((), refusals=[Refusal(one.number, None, "key_destroyed")])
     assert spool.waiting == Waiting(1, 10)
     spool.close()
     assert all(b"patient's samples" not in path.read_bytes() for path in tmp_path.iterdir())

@@ -14,11 +14,12 @@ import aiohttp
 import pytest
 from telemed_devices.native import unpack_frame
 from telemed_station import lanes, uplink
-from telemed_station.backoff import LONGEST_S, QUICK_FOR_S, QUICK_S, Backoff
+from telemed_station.backoff import LONGEST_S
 from telemed_station.clock import SteppedClock
 from telemed_station.drivers import open_driver
 from telemed_station.recorder import EPOCH_US, Recorder
-from telemed_station.spool import Chunk, SpooledStream, SpoolThread
+from telemed_station.spool import Chunk, SpooledStream
+from telemed_station.spool_thread import SpoolThread
 from telemed_station.uplink import Address, Uplink
 
 Start = Callable[..., Awaitable[Any]]  # conftest.ProtocolServer
@@ -279,7 +280,7 @@ async def test_refused_chunks_are_kept_aside_and_the_rest_goes_on(
         await until(lambda: one.spool.waiting.refused == 1, "the permanent one is noted")
         await server.acknowledge_all()
         async with asyncio.timeout(20):
-            while one.spool.waiting.chunks != 1:
+            while one.spool.waiting.chunks:
                 await asyncio.sleep(0.02)
                 await one.spool.flush()
     assert (ecg, 3) not in server.chunks
@@ -328,24 +329,70 @@ async def test_a_refused_key_is_not_hammered(protocol_server: Start, until: Unti
         await one.uplink.connected.wait()
         await until(lambda: bool(server.sockets), "connected")
         await server.say({"type": "error", "error": {"code": "newer_connection", "params": {}}})
-        await until(lambda: not one.uplink.connected.is_set(), "it gives way")
-        await asyncio.sleep(0.6)  # a backoff would have come back by now
+        await until(lambda: one.uplink.away_s is not None, "it gives way")
+        assert one.uplink.away_s == uplink.REPLACED_S > LONGEST_S  # longer than any backoff
         assert server.hellos == 1
 
 
-def test_backoff_is_quick_at_first_and_bounded() -> None:
-    backoff, waited = Backoff(), 0.0
-    while waited < QUICK_FOR_S:
-        delay = backoff.next_s()
-        assert 0 < delay <= QUICK_S
-        waited += delay
-    assert max(backoff.next_s() for _ in range(50)) <= LONGEST_S
-    backoff.reset()
-    assert backoff.next_s() <= 0.25
+async def test_the_last_live_chunks_go_before_the_next_generation_is_announced(
+    protocol_server: Start, until: Until, tmp_path: Path
+) -> None:
+    server = await protocol_server()
+    async with station(tmp_path, server.url) as one:
+        await one.uplink.connected.wait()
+        await one.ticks(5)
+        await until(lambda: len(server.chunks) == len(one.produced), "the line is free")
+        held: list[Chunk] = []
+
+        def begun(streams: Sequence[SpooledStream]) -> None:
+            one._written(held)
+            one._begun(streams)
+
+        one.recorder._written = held.extend  # a slow line: they wait still when the new epochs begin
+        one.recorder._begun = begun
+        one.clock.advance(TICK_US)
+        await one.recorder.renew(None)
+        assert held
+        numbers = {stream.number for stream in one.generations[1]}
+        await until(lambda: numbers <= server.streams.keys(), "the new epochs are announced")
+    announced = min(server.arrived.index(number) for number in numbers)
+    assert all(server.arrived.index((chunk.number, chunk.seq)) < announced for chunk in held)
 
 
-async def test_a_slow_line_is_given_up_before_memory_is(protocol_server: Start, tmp_path: Path) -> None:
-    held = lanes.Lanes(lambda: 0.0)
-    with pytest.raises(lanes.LaneFull):
-        for seq in range(lanes.LIVE_WAITING + 1):
-            held.offer([Chunk(1, seq, b"x")])
+async def test_bytes_that_differ_stay_although_their_number_is_acknowledged(
+    protocol_server: Start, until: Until, tmp_path: Path
+) -> None:
+    server = await protocol_server()
+    async with station(tmp_path, server.url) as one:
+        await one.uplink.connected.wait()
+        await one.ticks(1)
+        ecg = one.generations[0][0].number
+        server.refuse = {(ecg, 3): "chunk_differs"}
+        await one.ticks(10)
+        await until(lambda: one.spool.waiting.refused == 1, "the refusal is noted")
+        server.chunks[ecg, 3] = b"other bytes"  # every acknowledgement covers the number from now on
+        await until(lambda: len(server.chunks) == len(one.produced), "the others arrive")
+        await server.acknowledge_all()
+        await one.emptied()
+        assert one.spool.waiting.refused_bytes == len(one.produced[ecg, 3])
+
+
+async def test_a_refused_stream_does_not_fill_the_spool(protocol_server: Start, until: Until, tmp_path: Path) -> None:
+    server = await protocol_server()
+    async with station(tmp_path, "http://127.0.0.1:9", connect=False, bytes_max=40_000) as before:
+        await before.ticks(40)
+        assert before.recorder.spool_full
+    refused = {stream.number for stream in before.generations[0]}
+    server.refuse = {(number, None): "attachment_refused" for number in refused}
+    async with station(tmp_path, server.url, bytes_max=40_000) as one:
+        await until(lambda: one.spool.waiting.chunks == 0, "they are set aside")
+        assert one.spool.waiting.refused == len(before.produced)
+        await one.ticks(5)
+        assert not one.recorder.spool_full
+        await until(lambda: server.chunks.keys() == one.produced.keys(), "it records and sends")
+    told = len(server.announces)
+    async with station(tmp_path, server.url, bytes_max=40_000) as again:
+        await again.uplink.connected.wait()
+        await again.ticks(2)
+        await until(lambda: again.produced.keys() <= server.chunks.keys(), "it goes on")
+    assert not refused & {message["stream"]["number"] for message in server.announces[told:]}

@@ -90,7 +90,8 @@ class Tone(MediaStreamTrack):
         if self._sent == 0:
             self._start_s, self._first_us = loop.time(), self._clock.stamp_us()
         due = self._start_s + (self._sent + AUDIO_FRAME) / AUDIO_RATE
-        if loop.time() > due + BEHIND_S:
+        # ``asyncio`` counts no time asleep, the stamps do: after a suspend the tone starts afresh as well.
+        if loop.time() > due + BEHIND_S or torn(self.capture_us(self._sent), self._clock.stamp_us()):
             self.stop()
             raise MediaStreamError
         await asyncio.sleep(max(0.0, due - loop.time()))
@@ -130,6 +131,9 @@ class Captured(MediaStreamTrack):
         else:
             if self._samples == 0:
                 self._first_us = stamp - frame.samples * 1_000_000 // frame.sample_rate
+            elif torn(self._first_us + self._samples * 1_000_000 // frame.sample_rate, stamp):
+                self.stop()
+                raise MediaStreamError
             frame.pts, frame.time_base = self._samples, fractions.Fraction(1, frame.sample_rate)
             self._samples += frame.samples
         return frame
@@ -180,6 +184,11 @@ def video_pts(stamp_us: int) -> int:
 def stamp_of_pts(pts: int) -> int:
     """The stamp of a video pts, within 6 µs."""
     return (pts * 100 + 4) // 9
+
+
+def torn(expected_us: int, stamp_us: int) -> bool:
+    """Whether sound whose samples are counted has fallen behind the stamps, as a suspend does."""
+    return stamp_us - expected_us > BEHIND_S * 1_000_000
 
 
 def _open(name: str, kind: str) -> MediaStreamTrack:
