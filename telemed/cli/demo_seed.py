@@ -28,9 +28,9 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType({
         "demo-auditor": "Demo auditor", "station": "Demo station", "place": "Demo village", "patient": "Demo patient",
     },
     "bg": {
-        "demo-clinician": "Демонстрационен лекар", "demo-operator": "Демонстрационен оператор",
-        "demo-admin": "Демонстрационен администратор", "demo-auditor": "Демонстрационен одитор",
-        "station": "Демонстрационна станция", "place": "Демонстрационно село", "patient": "Демонстрационен пациент",
+        "demo-clinician": "Демо лекар", "demo-operator": "Демо оператор",
+        "demo-admin": "Демо администратор", "demo-auditor": "Демо одитор",
+        "station": "Демо станция", "place": "Демо село", "patient": "Демо пациент",
     },
 })  # fmt: skip
 
