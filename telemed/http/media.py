@@ -129,9 +129,11 @@ def _owner(request: web.Request) -> str:
 async def close_signed_out(database: Database, media: MediaBackend) -> None:
     """End the sessions of every sign-in that has ended and every key that was revoked.
 
+    A session that the server itself opened has no such proof, and stays.
+
     Raises ``DatabaseUnavailable``; then nothing is closed and the next look tries again.
     """
-    proofs = {owner: bytes.fromhex(owner.rpartition(":")[2]) for owner in media.owners()}
+    proofs = {owner: bytes.fromhex(owner.rpartition(":")[2]) for owner in media.owners() if owner}
     if not proofs:
         return
     async with database.connection() as connection:

@@ -159,6 +159,12 @@ class ProtocolServer:
         if not self.hold_acks and (not self.unkind or self.draw.random() < 0.5):
             await socket.send_json({"type": "ack", **self.state(number)})
 
+    async def reset(self) -> None:
+        """Break every connection now."""
+        self.resets += 1
+        for socket in tuple(self.sockets):
+            await socket.close()
+
     async def acknowledge_all(self) -> None:
         for number in list(self.streams):
             await self.say({"type": "ack", **self.state(number)})
