@@ -27,7 +27,7 @@ demo:
 	@exec $(BIN)/python -m telemed demo --port $(PORT)
 
 test: lint
-	$(PREPARE) chromium
+	$(PREPARE) chromium firefox
 	$(PREPARE) npm test
 	@echo 'pytest'
 	@$(BIN)/python -m pytest
@@ -52,7 +52,7 @@ bench-%:
 
 faults:
 	$(PREPARE) chromium web
-	@$(BIN)/python -m pytest -k 'kill or away'
+	@TELEMED_RESUMES=$${TELEMED_RESUMES:-100} $(BIN)/python -m pytest -s -k 'kill or away or resume'
 
 fuzz:
 	$(PREPARE) dev

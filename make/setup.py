@@ -1,7 +1,8 @@
 """Makes a bare clone ready: the environment, the packages of a lock, the built web app, Chromium.
 
 Usage: ``sh make/prepare.sh STEP...`` with the steps ``run`` (what serving needs), ``dev`` (also what the tests
-need), ``web`` (the built app), ``chromium``, ``locks``; or ``npm SCRIPT...`` to run npm scripts of ``web/``.
+need), ``web`` (the built app), ``chromium``, ``firefox``, ``locks``; or ``npm SCRIPT...`` to run npm scripts of
+``web/``.
 Every step is idempotent, says what it does in one line, and needs no network once done. Standard library only.
 """
 
@@ -173,31 +174,52 @@ def browser() -> str | None:
     return own if own and Path(own).exists() else None
 
 
-def chromium() -> None:
-    """Install Chromium when none is found; a machine that cannot have one fails here and not in a skipped test."""
-    packages("dev")
-    if browser():
-        return
+def system_package(name: str, title: str) -> list[tuple[str, list[str]]]:
+    """The commands that install a package of the system; none where that is not ours to do."""
     apt = shutil.which("apt-get")
+    if not apt or os.geteuid() != 0:
+        return []
+    return [
+        ("Reading the system's package lists", [apt, "update", "-q"]),
+        (title, [apt, "install", "-y", "-q", "--no-install-recommends", name]),
+    ]
+
+
+def try_until(attempts: list[tuple[str, list[str]]], there: Callable[[], object]) -> bool:
+    """Run the commands one after the other until it is there."""
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    attempts: list[tuple[str, list[str]]] = []
-    if apt and os.geteuid() == 0:
-        attempts += [
-            ("Reading the system's package lists", [apt, "update", "-q"]),
-            ("Installing Chromium", [apt, "install", "-y", "-q", "--no-install-recommends", "chromium"]),
-        ]
-    attempts.append(("Installing Playwright's Chromium", [str(PYTHON), "-m", "playwright", "install", "chromium"]))
     for title, command in attempts:
         try:
             quietly(title, command, ROOT, env)
         except StepError as failed:
             say(str(failed))
-        if browser():
-            return
-    raise StepError(
-        "The browser tests need Chromium and it could not be installed. Install the package chromium, or run "
-        "`.venv/bin/playwright install --with-deps chromium`, then run the command again."
-    )
+        if there():
+            return True
+    return bool(there())
+
+
+def chromium() -> None:
+    """Install Chromium when none is found; a machine that cannot have one fails here and not in a skipped test."""
+    packages("dev")
+    if browser():
+        return
+    own = ("Installing Playwright's Chromium", [str(PYTHON), "-m", "playwright", "install", "chromium"])
+    if not try_until([*system_package("chromium", "Installing Chromium"), own], browser):
+        raise StepError(
+            "The browser tests need Chromium and it could not be installed. Install the package chromium, or run "
+            "`.venv/bin/playwright install --with-deps chromium`, then run the command again."
+        )
+
+
+def firefox() -> None:
+    """Install Firefox ESR when no Firefox is found, and what drives it; fails as :func:`chromium` does."""
+    modules()
+    there = lambda: shutil.which("firefox-esr") or shutil.which("firefox")  # noqa: E731
+    if not there() and not try_until(system_package("firefox-esr", "Installing Firefox ESR"), there):
+        raise StepError(
+            "The browser tests need Firefox and it could not be installed. Install the package firefox-esr, then "
+            "run the command again."
+        )
 
 
 def locks() -> None:
@@ -234,6 +256,7 @@ STEPS: dict[str, Callable[[], None]] = {
     "dev": lambda: packages("dev"),
     "web": web,
     "chromium": chromium,
+    "firefox": firefox,
     "locks": locks,
 }
 

@@ -13,23 +13,35 @@ from uuid import uuid4
 
 from aiohttp import web
 
+from telemed.consultation.people import People
 from telemed.consultation.presence import StationPresence
 from telemed.consultation.rooms import Rooms
 from telemed.http import (
     accounts,
     attachments,
     audit,
+    chat,
+    checks,
     consultations,
+    files,
     health,
     keys,
     media,
     middleware,
+    notes,
+    notices,
+    organisations,
     pages,
+    participants,
     patients,
+    places,
     review,
+    seats,
     sockets,
     static,
     stations,
+    tickets,
+    visits,
 )
 from telemed.http.limits import Limits
 from telemed.http.route import BODY_BYTES, mount
@@ -41,7 +53,8 @@ from telemed.store.sealing import Sealer
 
 # static comes last: its path matches what no other does.
 AREAS = (
-    accounts, stations, patients, consultations, attachments, audit, sockets, review, media, health, static
+    accounts, organisations, stations, patients, consultations, participants, notes, places, tickets, seats, visits,
+    attachments, audit, sockets, chat, files, notices, review, media, checks, health, static,
 )
 
 
@@ -55,8 +68,9 @@ def build_app(settings: Settings) -> web.Application:
     app[keys.SETTINGS] = settings
     app[keys.DATABASE] = Database(_database_url(settings))
     app[keys.SEALER] = Sealer.load(settings.installation_key_file)
-    app[keys.ROOMS] = Rooms()
+    rooms = app[keys.ROOMS] = Rooms()
     app[keys.STATIONS] = StationPresence()
+    app[keys.PEOPLE] = People(lambda consultation: rooms.publish(f"consultation:{consultation}", {"type": "people"}))
     app[keys.BOOT_ID] = uuid4()
     app[keys.PASSWORDS] = Passwords()
     app[keys.LIMITS] = Limits()

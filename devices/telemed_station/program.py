@@ -1,4 +1,4 @@
-"""The station program: one driver, one recorder, one spool, one uplink, one camera, one player.
+"""The station program: one driver, one recorder, one spool, one uplink, a camera or two, one player.
 
 ``run`` returns after SIGTERM, SIGINT or SIGHUP, or when cancelled, with everything measured on disk. Log lines go to
 standard error as ``key=value``; they hold no patient's name and no sample.
@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 import structlog
 
+from telemed_station.camera.played import Listed
 from telemed_station.camera.player import Player
 from telemed_station.camera.publisher import Camera
 from telemed_station.camera.sources import Sources
@@ -39,6 +40,7 @@ PROGRAM = "telemed-station 0.1.0"
 FIRST_WELCOME_S = 3.0  # how long the first epochs wait to learn whose they are; then they are nobody's
 ORDERS_WAITING = 256  # messages of the server not yet obeyed; a healthy station has none
 LAST_WORDS_S = 1.0  # a commit takes 0.1 s
+UNDER_WAY = ("live", "interrupted")  # states of a consultation in which pictures and sound pass
 STOP_S = 5.0  # to say goodbye to the server, the camera and the player
 
 log = structlog.get_logger("telemed.station")
@@ -48,9 +50,9 @@ log = structlog.get_logger("telemed.station")
 class StationSettings:
     """What the command line decides.
 
-    ``device`` is ``simulator`` or ``replay:FILE``; ``camera`` is ``generated``, ``none``, ``file:PATH`` or
-    ``/dev/video0``; ``microphone`` is ``tone``, ``none``, ``file:PATH`` or ``alsa:DEVICE``; ``speaker`` is ``none``,
-    ``alsa:DEVICE`` or ``file:PATH``.
+    ``device`` is ``simulator`` or ``replay:FILE``; ``camera`` and ``exam_camera`` are ``generated``, ``none``,
+    ``file:PATH`` or ``/dev/video0``; ``microphone`` is ``tone``, ``none``, ``file:PATH`` or ``alsa:DEVICE``;
+    ``speaker`` is ``none``, ``alsa:DEVICE`` or ``file:PATH``.
     """
 
     server: str
@@ -61,6 +63,7 @@ class StationSettings:
     seed: int = 1
     device_heart_rate: bool = False
     camera: str = "generated"
+    exam_camera: str = "none"
     microphone: str = "tone"
     speaker: str = "none"
     spool_bytes: int = BYTES_MAX
@@ -103,7 +106,10 @@ class _Station:
             driver, clock, spool, begun=self._uplink.begun, written=self._uplink.offer
         )  # fmt: skip
         sources = Sources(settings.camera, settings.microphone, clock, driver.since_beat_us)
-        self._camera = Camera(http, settings.server, settings.key, sources)
+        exam = Sources(settings.exam_camera, "none", clock, driver.since_beat_us, shown="exam")
+        self._cameras = [Camera(http, settings.server, settings.key, sources)]
+        if settings.exam_camera != "none":
+            self._cameras.append(Camera(http, settings.server, settings.key, exam, "exam"))
         self._player = Player(http, settings.server, settings.key, settings.speaker)
         self._incarnation = ""
         self._welcomed = asyncio.Event()
@@ -111,7 +117,8 @@ class _Station:
 
     async def run(self) -> None:
         """Run every part; when one fails, or a signal comes, stop them all."""
-        parts = [self._uplink.run(), self._record(), self._obey(), self._camera.run()]
+        parts = [self._uplink.run(), self._record(), self._obey()]
+        parts += [camera.run() for camera in self._cameras]
         with _signals(self._stopping):
             tasks: list[asyncio.Task[Any]] = [asyncio.create_task(part) for part in parts]
             tasks.append(asyncio.create_task(self._stopping.wait()))
@@ -175,20 +182,20 @@ class _Station:
 
     def _consultation(self, message: dict[str, Any]) -> None:
         found = message.get("consultation")
-        consultation = found if isinstance(found, dict) and found.get("state") == "live" else None
+        consultation = found if isinstance(found, dict) and found.get("state") in UNDER_WAY else None
         listed = message.get("publications")
         publications = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-        self._camera.publish(
-            self._incarnation,
-            _text(consultation.get("id")) if consultation else None,
-            listed=any(one.get("by") == "station" for one in publications),
-        )
-        clinicians = [
-            (str(one.get("id")), tuple(str(kind) for kind in one.get("kinds") or ()))
-            for one in publications
-            if consultation and one.get("by") == "clinician"
-        ]
-        self._player.play(self._incarnation, clinicians)
+        room = _text(consultation.get("id")) if consultation else None
+        ours = {one.get("source") for one in publications if one.get("by") == "station"}
+        for camera in self._cameras:
+            camera.publish(self._incarnation, room, listed=camera.source in ours)
+        people = [self._listed(one) for one in publications if room is not None and one.get("by") != "station"]
+        self._player.play(people)
+
+    def _listed(self, publication: dict[str, Any]) -> Listed:
+        kinds = tuple(str(kind) for kind in publication.get("kinds") or ())
+        named = (str(publication.get(name, "")) for name in ("participant", "by", "source"))
+        return Listed(self._incarnation, str(publication.get("id")), kinds, *named)
 
     def switch(self, scenario: str) -> None:
         """Play another scenario of the simulator."""

@@ -14,12 +14,19 @@ SQL = load_sql("audit")
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks. ``roles`` are the account's; a station and the system have none."""
+    """Who asks. ``roles`` are the account's, or the one a guest was invited as; a station and the system have none.
 
-    kind: Literal["account", "station", "system", "anonymous"]
+    A guest is a seat in one consultation; ``admitted`` says whether the clinician let it in, ``first`` whether it is
+    the first browser of its link.
+    """
+
+    kind: Literal["account", "station", "guest", "system", "anonymous"]
     id: str | None
     organisation_id: UUID | None
     roles: frozenset[str] = frozenset()
+    consultation_id: UUID | None = None
+    admitted: bool = False
+    first: bool = False
 
 
 SYSTEM = Actor("system", None, None)

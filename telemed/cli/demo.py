@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -90,8 +91,10 @@ async def _play(settings: Settings, supervisor: Supervisor) -> str | None:
     await supervisor.start(_station(settings, where, record.station_key or ""))
     async with ServerClient(where, demo_seed.OPERATOR, record.passwords[demo_seed.OPERATOR]) as operator:
         await _patiently(operator.sign_in, server)
-        await _patiently(lambda: demo_day.step(operator, record), server)
-        demo_panel.show(where, record.passwords, settings.home)
+        current = await _patiently(lambda: demo_day.step(operator, record), server)
+        await _patiently(lambda: demo_day.appoint(operator, record, datetime.now(UTC)), server)
+        link = await demo_day.patient_link(operator, current, spoken)
+        demo_panel.show(where, record.passwords, settings.home, link)
         await demo_day.operate(operator, record)
     return None
 
@@ -118,7 +121,7 @@ def _station(settings: Settings, where: str, key: str) -> Program:
     recording = Path(found.origin).parent / RECORDING
     command = (
         sys.executable, "-m", "telemed", "station", "run", "--server", where, "--device", f"replay:{recording}",
-        "--home", str(settings.home / "station"),
+        "--exam-camera", "generated", "--home", str(settings.home / "station"),
     )  # fmt: skip
     return Program("station", command, {"TELEMED_STATION_KEY": key}, settings.home / "logs" / "station.log")
 

@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+BY_API = ("demo-admin", "demo-auditor")
 WIDTH = 92  # fits a terminal of 100 columns; rich narrows it where there are fewer
 
 STEPS = (
@@ -31,18 +32,27 @@ STEPS = (
 )
 
 
-def show(address: str, passwords: Mapping[str, str], home: Path) -> None:
-    """Print the panel; without a terminal it is plain text of the same width."""
+PATIENT = (
+    "The patient's side: open this link in a private window, or in another browser.",
+    "Страната на пациента: отворете този линк в частен прозорец или в друг браузър.",
+)
+
+
+def show(address: str, passwords: Mapping[str, str], home: Path, link: str | None) -> None:
+    """Print the panel; without a terminal it is plain text of the same width. ``link`` is the waiting patient's."""
     console = Console(width=None if Console().is_terminal else WIDTH, highlight=False)
     signs = Table.grid(padding=(0, 3))
     signs.add_row(Text("Address / Адрес"), Text(address, style="bold underline", no_wrap=True))
     width = max(map(len, passwords))
     for number, (login, password) in enumerate(passwords.items()):
-        # The first is the clinician, for whom the pages of this version are; the others use the HTTP interface.
-        title = {0: "Sign in / Вход", 1: "By API / През API"}.get(number, "")
-        signs.add_row(Text(title), Text(f"{login:<{width}}   {password}", "dim" if number else "bold"))
+        # Administrators and auditors have no pages in this version; they use the HTTP interface.
+        title = "Sign in / Вход" if number == 0 else "By API / През API" if login == BY_API[0] else ""
+        signs.add_row(Text(title), Text(f"{login:<{width}}   {password}", "dim" if login in BY_API else "bold"))
     blocks: list[RenderableType] = [signs]
     blocks += [Text(f"\n{english}\n{bulgarian}") for english, bulgarian in STEPS]
+    if link is not None:
+        blocks.append(Text("\n{}\n{}".format(*PATIENT)))
+        blocks.append(Text(link, style="underline", overflow="fold"))
     blocks.append(Text(f"\nCtrl-C ends it / спира. Data / данни: {home}", "dim"))
     panel = Panel(Group(*blocks), title="Telemed", border_style="cyan", width=min(WIDTH, console.width), padding=(1, 2))
     with contextlib.suppress(OSError):

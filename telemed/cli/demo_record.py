@@ -18,6 +18,7 @@ PASSWORD_LENGTH = 12  # of 31 characters: 59 random bits
 EASY_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that is read for something else
 LOGINS = {
     "demo-clinician": "clinician",
+    "demo-clinician-2": "clinician",
     "demo-operator": "operator",
     "demo-admin": "administrator",
     "demo-auditor": "auditor",
@@ -26,12 +27,18 @@ LOGINS = {
 
 @dataclass(frozen=True, slots=True)
 class DemoRecord:
-    """Logins and passwords; the station and its key and the patients' ids once they are made."""
+    """Logins and passwords; the station and its key and the patients' ids once they are made.
+
+    ``patients`` come to the station in turn; ``at_home`` is the patient who joins by a link; ``visits`` says that all
+    that a visit from home needs is made.
+    """
 
     passwords: dict[str, str] = field(repr=False)
     station_id: int | None = None
     station_key: str | None = field(default=None, repr=False)
     patients: tuple[str, ...] = ()
+    at_home: str | None = None
+    visits: bool = False
 
     def with_station(self, station_id: int, key: str) -> DemoRecord:
         """The record once the station is made."""
@@ -43,13 +50,16 @@ class DemoRecord:
 
 
 def load(home: Path) -> DemoRecord:
-    """The record of this data folder, or a new one with fresh passwords, already kept."""
+    """The record of this data folder, or a new one, with a password for every login, already kept."""
     file = home / FILE_NAME
-    if file.exists():
-        found = json.loads(file.read_text(encoding="utf-8"))
-        return DemoRecord(found["passwords"], found["station_id"], found["station_key"], tuple(found["patients"]))
-    record = DemoRecord({login: _password() for login in LOGINS})
-    keep(record, home)
+    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"passwords": {}}
+    had: dict[str, str] = found["passwords"]
+    record = DemoRecord(
+        {login: had.get(login) or _password() for login in LOGINS}, found.get("station_id"), found.get("station_key"),
+        tuple(found.get("patients", ())), found.get("at_home"), found.get("visits", False),
+    )
+    if record.passwords != had:  # a new folder, or one of a version with fewer logins
+        keep(record, home)
     return record
 
 

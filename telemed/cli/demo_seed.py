@@ -7,6 +7,7 @@ through the server's own interface, as an administrator and an operator would do
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,14 +23,18 @@ ORGANISATION = "Telemed demo"
 ADMINISTRATOR = "demo-admin"
 OPERATOR = "demo-operator"
 BIRTH_YEARS = (1948, 1957, 1963)  # invented: old enough for the story, nobody's own
+AT_HOME_BORN = 1951
+PHONE = "+359 38 000 000"  # plainly nobody's
 WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType({
     "en": {
         "demo-clinician": "Demo clinician", "demo-operator": "Demo operator", "demo-admin": "Demo administrator",
-        "demo-auditor": "Demo auditor", "station": "Demo station", "place": "Demo village", "patient": "Demo patient",
+        "demo-clinician-2": "Demo clinician 2", "demo-auditor": "Demo auditor", "at_home": "Demo patient at home",
+        "station": "Demo station", "place": "Demo village", "patient": "Demo patient",
     },
     "bg": {
         "demo-clinician": "Демо лекар", "demo-operator": "Демо оператор",
-        "demo-admin": "Демо администратор", "demo-auditor": "Демо одитор",
+        "demo-admin": "Демо администратор", "demo-auditor": "Демо одитор", "demo-clinician-2": "Демо лекар 2",
+        "at_home": "Демо пациент у дома",
         "station": "Демо станция", "place": "Демо село", "patient": "Демо пациент",
     },
 })  # fmt: skip
@@ -41,14 +46,16 @@ async def seed(settings: Settings, address: str, language: str) -> DemoRecord:
     Raises ``DemoRecordMissing`` when the data folder's demo has other passwords; ``Refused``, ``ServerUnreachable``.
     """
     record = demo_record.load(settings.home)
-    if record.station_id is not None and len(record.patients) == len(BIRTH_YEARS):
+    if record.station_id is not None and len(record.patients) == len(BIRTH_YEARS) and record.visits:
         return record
     await _administrator(settings, address, record, language)
     async with ServerClient(address, ADMINISTRATOR, record.passwords[ADMINISTRATOR]) as administrator:
         await _colleagues(administrator, record, language)
+        await administrator.patch("/api/v1/organisation", {"phone": PHONE})
         record = await _station(administrator, record, settings.home, language)
     async with ServerClient(address, OPERATOR, record.passwords[OPERATOR]) as operator:
-        return await _patients(operator, record, settings.home, language)
+        record = await _patients(operator, record, settings.home, language)
+        return await _at_home(operator, record, settings.home, language)
 
 
 async def _administrator(settings: Settings, address: str, record: DemoRecord, language: str) -> None:
@@ -101,4 +108,14 @@ async def _patients(operator: ServerClient, record: DemoRecord, home: Path, lang
         patient = await operator.post("/api/v1/patients", wanted)
         record = record.with_patient(str(patient["id"]))
         demo_record.keep(record, home)
+    return record
+
+
+async def _at_home(operator: ServerClient, record: DemoRecord, home: Path, language: str) -> DemoRecord:
+    if record.at_home is None:
+        wanted = {"name": WORDS[language]["at_home"], "birth_year": AT_HOME_BORN, "provisional": False}
+        record = replace(record, at_home=str((await operator.post("/api/v1/patients", wanted))["id"]))
+        demo_record.keep(record, home)
+    record = replace(record, visits=True)
+    demo_record.keep(record, home)
     return record

@@ -57,6 +57,14 @@ class ServerClient:
         """The JSON answer of a POST, None when it has no body. Raises ``Refused``, ``ServerUnreachable``."""
         return await self._call("POST", path, body)
 
+    async def patch(self, path: str, body: dict[str, Any]) -> Any:
+        """The JSON answer of a PATCH. Raises ``Refused``, ``ServerUnreachable``."""
+        return await self._call("PATCH", path, body)
+
+    async def delete(self, path: str) -> Any:
+        """The JSON answer of a DELETE, None when it has no body. Raises ``Refused``, ``ServerUnreachable``."""
+        return await self._call("DELETE", path, None)
+
     async def _call(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         try:
             return await self._once(method, path, body)

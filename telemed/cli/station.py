@@ -31,13 +31,16 @@ def run(
         bool, typer.Option("--device-heart-rate", help="A simulated device sends a heart rate of its own.")
     ] = False,
     camera: Annotated[str, typer.Option(help="generated, none, file:PATH or /dev/video0.")] = "generated",
+    exam_camera: Annotated[
+        str, typer.Option(help="A second picture, of what is examined: generated, none, file:PATH or /dev/video1.")
+    ] = "none",
     microphone: Annotated[str, typer.Option(help="tone, none, file:PATH or alsa:DEVICE.")] = "tone",
     speaker: Annotated[str, typer.Option(help="none, alsa:DEVICE or file:PATH.")] = "none",
     home: Annotated[
         Path | None, typer.Option(help="Folder of what is not sent yet (default: station in TELEMED_HOME).")
     ] = None,
 ) -> None:
-    """Measure, keep every sample on disk until the server has it, publish the camera, play the clinician."""
+    """Measure, keep every sample on disk until the server has it, publish the cameras, play the people of the call."""
     import asyncio
 
     from telemed_station import program
@@ -45,7 +48,8 @@ def run(
 
     settings = program.StationSettings(
         server=server, key=key, home=home or load_settings().home / "station", device=device, scenario=scenario,
-        seed=seed, device_heart_rate=device_heart_rate, camera=camera, microphone=microphone, speaker=speaker,
+        seed=seed, device_heart_rate=device_heart_rate, camera=camera, exam_camera=exam_camera, microphone=microphone,
+        speaker=speaker,
     )  # fmt: skip
     try:
         asyncio.run(program.run(settings))

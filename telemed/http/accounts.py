@@ -13,7 +13,9 @@ from telemed.errors import BadCredentials, DatabaseUnavailable, HttpsRequired
 from telemed.http import keys
 from telemed.http.limits import TooManyAttempts
 from telemed.http.middleware import address_of, cookie_name, is_https
+from telemed.http.organisations import organisation_json
 from telemed.http.route import Body, Line, Route, answer, body, uuid_of
+from telemed.http.shapes import OrganisationShown
 from telemed.identity import accounts, organisations, policy, sign_ins
 from telemed.identity.accounts import LastAdministrator, LoginTaken
 from telemed.identity.passwords import LONGEST, SHORTEST
@@ -44,14 +46,6 @@ class AccountShown(Body):
     language: Language
     created_at: datetime
     disabled_at: datetime | None
-
-
-class OrganisationShown(Body):
-    """One's organisation; ``zone`` is the IANA time zone in which its pages show times."""
-
-    id: UUID
-    name: str
-    zone: str
 
 
 class Me(AccountShown):
@@ -108,9 +102,7 @@ def shown(account: accounts.Account) -> AccountShown:
 
 async def _me(connection: Connection, account: accounts.Account) -> Me:
     ours = await organisations.get(connection, account.organisation_id)
-    return Me(
-        **shown(account).model_dump(), organisation=OrganisationShown(id=ours.id, name=ours.name, zone=ours.zone)
-    )
+    return Me(**shown(account).model_dump(), organisation=organisation_json(ours))
 
 
 async def sign_in(request: web.Request) -> web.Response:

@@ -7,14 +7,18 @@ from uuid import UUID
 from aiohttp import web
 
 from telemed.audit import Actor
+from telemed.consultation.people import People
+from telemed.consultation.post import Post
 from telemed.consultation.presence import StationPresence
 from telemed.consultation.rooms import Rooms
+from telemed.consultation.seats import Guest
 from telemed.http.limits import Limits
 from telemed.http.pages import Pages
 from telemed.http.route import RouteTable
 from telemed.identity.accounts import Account
 from telemed.identity.passwords import Passwords
 from telemed.media.backend import MediaBackend
+from telemed.media.checks import Checks
 from telemed.settings import Settings
 from telemed.store.database import Database
 from telemed.store.sealing import Sealer
@@ -26,17 +30,21 @@ DATABASE = web.AppKey("DATABASE", Database)
 SEALER = web.AppKey("SEALER", Sealer)
 ROOMS = web.AppKey("ROOMS", Rooms)
 STATIONS = web.AppKey("STATIONS", StationPresence)
+PEOPLE = web.AppKey("PEOPLE", People)
 BOOT_ID = web.AppKey("BOOT_ID", UUID)
 ROUTES = web.AppKey("ROUTES", RouteTable)
 PASSWORDS = web.AppKey("PASSWORDS", Passwords)
 LIMITS = web.AppKey("LIMITS", Limits)
 PAGES = web.AppKey("PAGES", Pages)
-# What the middleware puts into a request: who asks; for a cookie also whose and which sign-in it is.
+POST = web.AppKey("POST", Post)
+# What the middleware puts into a request: who asks; for a sign-in's cookie also whose and which one it is.
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
 ACTOR = web.RequestKey("ACTOR", Actor)
 ACCOUNT = web.RequestKey("ACCOUNT", Account)
 SIGN_IN = web.RequestKey("SIGN_IN", bytes)
+SEAT = web.RequestKey("SEAT", Guest)  # of a guest instead
 
 MEDIA = web.AppKey("MEDIA", MediaBackend)
+CHECKS = web.AppKey("CHECKS", Checks)
 INGEST = web.AppKey("INGEST", Ingest)
 HUB = web.AppKey("HUB", Hub)

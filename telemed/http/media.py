@@ -1,13 +1,14 @@
 """WHIP and WHEP: a publisher posts an SDP offer to a room, a viewer to a publication; the server answers.
 
-RFC 9725 (WHIP), draft-ietf-wish-whep, RFC 8840 (trickle fragments). A room is a consultation's id.
+RFC 9725 (WHIP), draft-ietf-wish-whep, RFC 8840 (trickle fragments). A room is a consultation's id; a guest's request
+names its seat by ``as``, and the Location of what it made does too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from uuid import UUID
 
 from aiohttp import web
@@ -15,13 +16,14 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from telemed.audit import Actor
-from telemed.consultation import consultations
+from telemed.consultation import consultations, seats
 from telemed.consultation.consultations import Consultation
 from telemed.consultation.states import State
-from telemed.errors import DatabaseUnavailable, StateRefused
+from telemed.errors import DatabaseUnavailable, StateRefused, TelemedError
 from telemed.http import keys
 from telemed.http.errors import response_of
-from telemed.http.route import Route, raw_body, uuid_of
+from telemed.http.middleware import AS
+from telemed.http.route import Body, Route, query, raw_body, uuid_of
 from telemed.identity import policy, sign_ins
 from telemed.media.backend import (
     EtagMismatch,
@@ -31,11 +33,13 @@ from telemed.media.backend import (
     MediaTypeUnsupported,
     PublicationNotFound,
     PublicationNotReady,
+    Publisher,
     Resource,
     ResourceNotFound,
     Role,
     SdpInvalid,
     SdpUnsupported,
+    SourceName,
     TooManySessions,
 )
 from telemed.media.passthrough import PassThrough
@@ -49,6 +53,12 @@ OWNERS_SECONDS = 1.0  # a sign-in that ended loses its pictures within two secon
 PREFLIGHT_SECONDS = 600  # that a browser may remember the answer to OPTIONS
 # Any origin may ask, because a request of another origin carries no cookie here: it needs a Bearer key.
 ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
+
+
+class Publishing(Body):
+    """The query of a publication: what it shows."""
+
+    source: SourceName = "camera"
 
 
 async def discover(request: web.Request) -> web.StreamResponse:
@@ -72,18 +82,18 @@ async def head(request: web.Request) -> web.StreamResponse:
 
 async def publish(request: web.Request) -> web.StreamResponse:
     """POST /whip/{room}: begin a publication."""
-    actor: Actor = request[keys.ACTOR]
+    actor = request[keys.ACTOR]
     media = request.app[keys.MEDIA]
     room = uuid_of(request, "room")
+    source = query(request, Publishing).source
     consultation = await _permitted(request, "media.publish", room, live=True)
-    offer = await _sdp(request, SDP)
+    offer = await sdp(request, SDP)
+    publisher = Publisher(participant_of(actor), role_in(actor, consultation), source)
+    station = () if consultation.station_id is None else (f"station:{consultation.station_id}",)
     try:
-        made = await media.publish(
-            str(consultation.id), "station" if actor.kind == "station" else "clinician", offer,
-            owner=_owner(request), topics=(f"station:{consultation.station_id}",),
-        )
+        made = await media.publish(str(room), publisher, offer, owner=_owner(request), topics=station)
     except MediaError as error:
-        return _refused(error)
+        return refused(error)
     return await _created(request, made, room, "whip")
 
 
@@ -92,19 +102,20 @@ async def play(request: web.Request) -> web.StreamResponse:
     media = request.app[keys.MEDIA]
     publication = request.match_info["publication"]
     try:
-        room = UUID(media.room_of(publication))
+        room = _consultation_of(media, publication)
         await _permitted(request, "media.play", room, live=True)
-        offer = await _sdp(request, SDP)
-        made = await media.play(publication, offer, owner=_owner(request))
+        offer = await sdp(request, SDP)
+        participant = participant_of(request[keys.ACTOR])
+        made = await media.play(publication, offer, participant=participant, owner=_owner(request))
     except MediaError as error:
-        return _refused(error)
+        return refused(error)
     return await _created(request, made, room, "whep")
 
 
 async def trickle(request: web.Request) -> web.StreamResponse:
     """PATCH: candidates that the client found after its offer."""
     await _own(request, "media.trickle")
-    fragment = await _sdp(request, FRAGMENT)
+    fragment = await sdp(request, FRAGMENT)
     await request.app[keys.MEDIA].patch(request.match_info["resource"], fragment, request.headers.get("If-Match"))
     return web.Response(status=204, headers=ANY_ORIGIN)
 
@@ -116,18 +127,45 @@ async def delete(request: web.Request) -> web.StreamResponse:
     return web.Response(headers=ANY_ORIGIN)
 
 
+def participant_of(actor: Actor) -> str:
+    """The participant's id: the account's, the seat's, or ``station:<n>``."""
+    return f"station:{actor.id}" if actor.kind == "station" else str(actor.id)
+
+
+def role_in(actor: Actor, consultation: Consultation) -> str:
+    """What the actor, whom the policy has let in, is in the consultation's room."""
+    if actor.kind == "station":
+        return "station"
+    if actor.kind == "guest":
+        return next(iter(actor.roles))
+    if actor.id == str(consultation.clinician_id):
+        return "clinician"
+    second = any(actor.id == str(one.id) for one in consultation.second_clinicians)
+    return "second_clinician" if second else "operator"
+
+
+def _consultation_of(media: MediaBackend, publication: str) -> UUID:
+    """The room of the publication. Raises ``PublicationNotFound``, for a call check's publication as well."""
+    try:
+        return UUID(media.room_of(publication))
+    except ValueError:
+        raise PublicationNotFound() from None
+
+
 def _owner(request: web.Request) -> str:
-    """Who asks and by which sign-in or station key: what ends with that one must not end with another."""
+    """Who asks and by which sign-in, seat or key: what ends with that one must not end with another."""
     actor = request[keys.ACTOR]
     if actor.kind == "account":
         proof = request[keys.SIGN_IN]
+    elif actor.kind == "guest":
+        proof = request[keys.SEAT].proof
     else:
         proof = sign_ins.token_hash(request.headers.get("Authorization", "").partition(" ")[2].strip())
     return f"{actor.kind}:{actor.id}:{proof.hex()}"
 
 
 async def close_signed_out(database: Database, media: MediaBackend) -> None:
-    """End the sessions of every sign-in that has ended and every key that was revoked.
+    """End the sessions of every sign-in that has ended, seat that is not admitted any more and key that was revoked.
 
     A session that the server itself opened has no such proof, and stays.
 
@@ -150,7 +188,8 @@ async def _watch_owners(app: web.Application) -> None:
             await close_signed_out(app[keys.DATABASE], app[keys.MEDIA])
 
 
-async def _sdp(request: web.Request, content_type: str) -> str:
+async def sdp(request: web.Request, content_type: str) -> str:
+    """The body's text. Raises ``MediaTypeUnsupported`` and ``SdpInvalid``."""
     if request.content_type != content_type:
         raise MediaTypeUnsupported(expected=content_type)
     try:
@@ -179,26 +218,47 @@ async def _own(request: web.Request, action: str) -> None:
 
 
 async def _created(request: web.Request, made: Resource, room: UUID, kind: str) -> web.Response:
+    """The answer, unless while it was made the consultation ended or the actor lost the right to be there."""
+    refusal = await _gone_meanwhile(request, room)
+    if refusal is not None:
+        with contextlib.suppress(ResourceNotFound):
+            await request.app[keys.MEDIA].delete(made.id)
+        raise refusal
+    seat = request.get(keys.SEAT)
+    query_ = "" if seat is None else f"?{AS}={seat.seat_id}"
+    return answered(made, f"/{kind}/resources/{made.id}{query_}", {"Accept-Patch": FRAGMENT})
+
+
+async def _gone_meanwhile(request: web.Request, room: UUID) -> TelemedError | None:
+    actor = request[keys.ACTOR]
     async with request.app[keys.DATABASE].connection() as connection:
         consultation = await consultations.get(connection, request.app[keys.SEALER], room)
-    if consultation.state not in OPEN_STATES:  # it ended while the answer was made, perhaps before anyone listened
-        await request.app[keys.MEDIA].close_room(str(room))
-        raise StateRefused(state=consultation.state.value)
+        if actor.kind == "guest":
+            guest = await seats.by_proof(connection, request[keys.SEAT].seat_id, request[keys.SEAT].proof)
+            actor = actor if guest is None else guest.actor
+    if consultation.state not in OPEN_STATES:
+        return StateRefused(state=consultation.state.value)
+    refusal = policy.decide(actor, "media.publish", consultation.target)
+    return None if refusal is None else refusal()
+
+
+def answered(made: Resource, location: str, extra: Mapping[str, str]) -> web.Response:
+    """201 with the answer of the media plane."""
     return web.Response(
         status=201,
         body=made.answer_sdp.encode(),
         content_type=SDP,
-        headers=ANY_ORIGIN
-        | {
-            "Location": f"/{kind}/resources/{made.id}",
+        headers={
+            **ANY_ORIGIN,
+            "Location": location,
             "ETag": made.etag,
-            "Accept-Patch": FRAGMENT,
             "Access-Control-Expose-Headers": "Location, Link, ETag, Accept-Patch",
+            **extra,
         },
     )
 
 
-def _refused(error: MediaError) -> web.Response:
+def refused(error: MediaError) -> web.Response:
     """The refusal with its Retry-After; without one it goes on to the middleware."""
     if error.retry_after_s is None:
         raise error
@@ -242,7 +302,7 @@ _PATCH = (MediaTypeUnsupported, SdpInvalid, SdpUnsupported, ResourceNotFound, Et
 ROUTES = (
     Route("OPTIONS", "/whip/{room}", "media.discover", discover, "What a room takes; a browser's preflight"),
     Route("POST", "/whip/{room}", "media.publish", publish, "Publish pictures and sound into a consultation",
-          status=201, errors=_OFFER),
+          status=201, query=Publishing, errors=_OFFER),
     Route("OPTIONS", "/whip/resources/{resource}", "media.discover", discover, "A browser's preflight"),
     Route("PATCH", "/whip/resources/{resource}", "media.trickle", trickle, "Add ICE candidates to a publication",
           status=204, errors=_PATCH),

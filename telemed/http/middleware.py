@@ -8,12 +8,15 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Final
+from uuid import UUID
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from telemed.audit import Actor
+from telemed.consultation import seats
 from telemed.errors import CrossSite, InvalidRequest, TelemedError
 from telemed.http import keys
 from telemed.http.errors import log_unexpected, refusal_of, response_of
@@ -25,12 +28,27 @@ ANONYMOUS: Final = Actor("anonymous", None, None)
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 PRIVATE_PATHS: Final = ("/api/", "/whip", "/whep", "/ws/", "/metrics", "/healthz")
 HSTS: Final = "max-age=31536000"
+AS: Final = "as"  # the query parameter by which a guest's request names its seat
+COOKIES_TRIED: Final = 64  # seats of one browser that joining looks at; browsers keep some 180 cookies a site
+TOLD_WHY: Final = frozenset({"visit.read"})  # what a seat that no longer stands may still ask: how that came
 _HOST = re.compile(r"[A-Za-z0-9.\-\[\]:]{1,255}")
 
 
 def cookie_name(request: web.Request) -> str:
     """``__Host-telemed`` over https; browsers refuse that prefix on loopback http, so ``telemed`` there."""
     return "__Host-telemed" if is_https(request) else "telemed"
+
+
+def seat_cookie_name(request: web.Request, seat_id: UUID) -> str:
+    """A guest's cookie: one a seat, so that one browser can hold several visits and a sign-in."""
+    return f"{cookie_name(request)}-seat-{seat_id}"
+
+
+def seat_tokens(request: web.Request) -> Mapping[bytes, str]:
+    """Hash to token of the seats that this browser has, at most ``COOKIES_TRIED``."""
+    prefix = f"{cookie_name(request)}-seat-"
+    held = [token for name, token in request.cookies.items() if name.startswith(prefix)]
+    return {sign_ins.token_hash(token): token for token in held[:COOKIES_TRIED] if token.isascii()}
 
 
 def is_https(request: web.Request) -> bool:
@@ -61,15 +79,17 @@ async def browser_rules(request: web.Request, response: web.StreamResponse) -> N
     host = request.host if _HOST.fullmatch(request.host) else ""
     sockets = f" ws://{host} wss://{host}" if host else ""
     headers = response.headers
-    headers["Content-Security-Policy"] = (
+    headers.setdefault(  # a shared file's own is stricter
+        "Content-Security-Policy",
         "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
         f"connect-src 'self'{sockets}; media-src 'self' blob:; worker-src 'self' blob:; object-src 'none'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     )
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Referrer-Policy"] = "no-referrer"
     headers["Permissions-Policy"] = (
-        "camera=(self), microphone=(self), fullscreen=(self), display-capture=(), geolocation=(), payment=(), usb=()"
+        "camera=(self), microphone=(self), fullscreen=(self), display-capture=(self), geolocation=(), payment=(), "
+        "usb=()"
     )
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
     headers["Cross-Origin-Resource-Policy"] = "same-origin"
@@ -132,7 +152,10 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     rule = policy.POLICY[row.action]
     request[keys.ACTOR] = ANONYMOUS
     if not rule.anonymous:
-        await _find_actor(request, rule)
+        if AS in request.query:
+            await _find_guest(request, row.action)
+        else:
+            await _find_actor(request, rule)
         try:
             policy.admits(request[keys.ACTOR], row.action)
         except TelemedError as error:
@@ -160,11 +183,36 @@ async def _find_actor(request: web.Request, rule: policy.Rule) -> None:
         found = await sign_ins.find(connection, token)
     if found is None:
         return
-    upgrade = "upgrade" in request.headers.get("Connection", "").lower()
-    if (request.method not in SAFE_METHODS or upgrade) and not same_origin(request):
-        raise CrossSite()
+    _check_origin(request)
     request[keys.ACTOR] = found.account.actor
     request[keys.ACCOUNT] = found.account
     request[keys.SIGN_IN] = found.token_hash
 
 
+async def _find_guest(request: web.Request, action: str) -> None:
+    """Put the guest's actor at ``request[keys.ACTOR]`` and the guest at ``request[keys.SEAT]``.
+
+    With ``as`` only that seat's cookie counts: neither a sign-in nor a station's key does.
+    """
+    named = request.query.getall(AS)
+    try:
+        seat_id = UUID(named[0])
+    except ValueError:
+        return
+    token = request.cookies.get(seat_cookie_name(request, seat_id))
+    if token is None or len(named) != 1:
+        return
+    async with request.app[keys.DATABASE].connection() as connection:
+        guest = await seats.find(connection, seat_id, token)
+    if guest is None or not (guest.stands or action in TOLD_WHY):
+        return
+    _check_origin(request)
+    request[keys.ACTOR] = guest.actor
+    request[keys.SEAT] = guest
+
+
+def _check_origin(request: web.Request) -> None:
+    """A cookie counts only where our own page asks, or for a plain look. Raises ``CrossSite``."""
+    upgrade = "upgrade" in request.headers.get("Connection", "").lower()
+    if (request.method not in SAFE_METHODS or upgrade) and not same_origin(request):
+        raise CrossSite()

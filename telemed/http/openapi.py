@@ -64,6 +64,8 @@ def document(rows: Iterable[Route]) -> dict[str, Any]:
                 "sign_in": {"type": "apiKey", "in": "cookie", "name": "telemed",
                             "description": "__Host-telemed over https"},
                 "station_key": {"type": "http", "scheme": "bearer"},
+                "guest_seat": {"type": "apiKey", "in": "cookie", "name": "telemed-seat-{as}",
+                               "description": "__Host-telemed-seat-{as} over https; the query names the seat by `as`"},
             },
         },
     }
@@ -75,6 +77,7 @@ def _operation(row: Route, path: str) -> dict[str, Any]:
     if not rule.anonymous:
         security += [{"sign_in": []}] if rule.roles else []
         security += [{"station_key": []}] if rule.station is not None else []
+        security += [{"guest_seat": []}] if rule.guests else []
     operation: dict[str, Any] = {
         "operationId": f"{row.method.lower()} {path}",
         "summary": row.summary,
@@ -120,6 +123,10 @@ def _parameters(row: Route, path: str) -> list[dict[str, Any]]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"\{(\w+)\}", path)
     ]
+    rule = POLICY[row.action]
+    if rule.guests and not rule.anonymous:
+        seat = {"type": "string", "format": "uuid", "description": "The guest's seat; without it the sign-in counts"}
+        parameters.append({"name": "as", "in": "query", "required": False, "schema": seat})
     if row.query is not None:
         schema = row.query.model_json_schema(ref_template=_REF)
         parameters += [

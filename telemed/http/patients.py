@@ -9,36 +9,55 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import Field, StringConstraints
 
+from telemed.consultation import consultations
 from telemed.errors import InvalidRequest, KeyDestroyed, NotFound
 from telemed.http import announce, keys
-from telemed.http.route import Body, Line, Route, answer, body, uuid_of
+from telemed.http.route import Body, Line, Route, answer, body, query, uuid_of
 from telemed.identity import policy
-from telemed.patient import consents, patients
-from telemed.patient.patients import Identifier, Person, StillAttached
+from telemed.patient import consents, identifiers, merging, patients
+from telemed.patient.merging import NotProvisional, VisitOpen
+from telemed.patient.patients import Identifier, PatientMerged, Person, StillAttached
 
 Text = Annotated[Line, StringConstraints(min_length=1, max_length=200)]
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,60}$")]
 Purpose = Literal["care", "recording", "teaching", "cross_border"]
 
 
-class IdentifierShown(Body):
+Search = Annotated[Line, StringConstraints(min_length=1, max_length=100)]
+
+
+class IdentifierNew(Body):
     """A number that some register gave the person."""
 
     system: Text
     value: Text
 
 
+class IdentifierShown(IdentifierNew):
+    """The number, and whether it is written as that register writes them (null: not checked); nobody verified it."""
+
+    well_formed: bool | None
+
+
+class IdentifierChecked(Body):
+    """Whether a number is well-formed (null: not checked), and the number without its spacing."""
+
+    system: str
+    normal: str
+    well_formed: bool | None
+
+
 class PatientNew(Body):
-    """A new patient."""
+    """A new patient; only a provisional one may be of unknown age."""
 
     name: Text
-    birth_year: Annotated[int, Field(ge=1890, le=2200)]
-    identifiers: Annotated[list[IdentifierShown], Field(max_length=8)] = Field(default_factory=list)
+    birth_year: Annotated[int, Field(ge=1890, le=2200)] | None
+    identifiers: Annotated[list[IdentifierNew], Field(max_length=8)] = Field(default_factory=list)
     provisional: bool = False
 
 
 class PatientShown(Body):
-    """A patient; what names the person is null once the key is destroyed."""
+    """A patient; what names the person is null once the key is destroyed, and the year of birth also when unknown."""
 
     id: UUID
     name: str | None
@@ -53,6 +72,19 @@ class Patients(Body):
     """The organisation's patients, newest first."""
 
     patients: list[PatientShown]
+
+
+class PatientFilter(Body):
+    """Which ones: of whom each word is part of the name, the year of birth or how an identifier begins."""
+
+    q: Search | None = None
+
+
+class MergeNew(Body):
+    """Into which patient, and why."""
+
+    into: UUID
+    reason: Literal["same_person", "typing_error", "other"]
 
 
 class ConsentNew(Body):
@@ -94,7 +126,8 @@ def shown(patient: patients.Patient) -> PatientShown:
         name=None if person is None else person.name,
         birth_year=None if person is None else person.birth_year,
         identifiers=[
-            IdentifierShown(system=one.system, value=one.value) for one in (person.identifiers if person else ())
+            IdentifierShown(system=one.system, value=one.value, well_formed=one.well_formed)
+            for one in (person.identifiers if person else ())
         ],
         provisional=patient.provisional,
         key_destroyed=person is None,
@@ -103,11 +136,17 @@ def shown(patient: patients.Patient) -> PatientShown:
 
 
 async def list_patients(request: web.Request) -> web.Response:
-    """The organisation's patients."""
-    actor = request[keys.ACTOR]
+    """The organisation's patients, all or those found; whom the answer shows is audited, the words are not kept."""
+    wanted, actor, sealer = query(request, PatientFilter), request[keys.ACTOR], request.app[keys.SEALER]
+    ours = request[keys.ACCOUNT].organisation_id
     async with request.app[keys.DATABASE].transaction() as connection:
-        found = await patients.listed(connection, request.app[keys.SEALER], request[keys.ACCOUNT].organisation_id)
+        if wanted.q is None:
+            found = await patients.listed(connection, sealer, ours)
+        else:
+            found = await patients.search(connection, sealer, ours, wanted.q)
         detail: dict[str, object] = {"patients": [str(patient.id) for patient in found]}
+        if wanted.q is not None:
+            detail["search"] = True
         await policy.require(connection, actor, "patient.list", detail=detail)
     return answer(Patients(patients=[shown(patient) for patient in found]))
 
@@ -115,6 +154,8 @@ async def list_patients(request: web.Request) -> web.Response:
 async def create_patient(request: web.Request) -> web.Response:
     """Make a patient with a key of their own."""
     wanted, actor = await body(request, PatientNew), request[keys.ACTOR]
+    if wanted.birth_year is None and not wanted.provisional:
+        raise InvalidRequest(field="birth_year")
     person = Person(
         wanted.name, wanted.birth_year, tuple(Identifier(one.system, one.value) for one in wanted.identifiers)
     )
@@ -128,10 +169,12 @@ async def create_patient(request: web.Request) -> web.Response:
 
 
 async def read_patient(request: web.Request) -> web.Response:
-    """One patient. ``KeyDestroyed`` when nobody can read who it was."""
+    """One patient. ``PatientMerged`` says into whom, ``KeyDestroyed`` that nobody can read who it was."""
     async with request.app[keys.DATABASE].transaction() as connection:
         patient = await patients.get(connection, request.app[keys.SEALER], uuid_of(request))
         await policy.require(connection, request[keys.ACTOR], "patient.read", patient.target)
+    if patient.merged_into is not None:
+        raise PatientMerged(into=str(patient.merged_into))
     if patient.person is None:
         raise KeyDestroyed()
     return answer(shown(patient))
@@ -144,6 +187,40 @@ async def destroy_key(request: web.Request) -> web.Response:
         await policy.require(connection, request[keys.ACTOR], "patient.destroy_key", patient.target)
         await patients.destroy_key(connection, patient.id)
     return web.Response(status=204)
+
+
+async def check_identifier(request: web.Request) -> web.Response:
+    """Whether a number is well-formed; nothing is kept and no register is asked."""
+    wanted = await body(request, IdentifierNew)
+    async with request.app[keys.DATABASE].connection() as connection:
+        await policy.require(connection, request[keys.ACTOR], "identifier.check")
+    return answer(IdentifierChecked(
+        system=wanted.system, normal=identifiers.normal(wanted.system, wanted.value),
+        well_formed=identifiers.check(wanted.system, wanted.value),
+    ))
+
+
+async def merge_patient(request: web.Request) -> web.Response:
+    """A provisional patient turned out to be another: what was recorded goes over, the former's key is destroyed."""
+    wanted, actor, app = await body(request, MergeNew), request[keys.ACTOR], request.app
+    async with app[keys.DATABASE].transaction() as connection:
+        provisional = await patients.get(connection, app[keys.SEALER], uuid_of(request))
+        why: dict[str, object] = {"into": str(wanted.into), "reason": wanted.reason}
+        await policy.require(connection, actor, "patient.merge", provisional.target, why)
+        into = await patients.get(connection, app[keys.SEALER], wanted.into)
+        if into.organisation_id != provisional.organisation_id:
+            await policy.require(connection, actor, "patient.merge", into.target)
+        merged = await merging.merge(connection, app[keys.SEALER], provisional.id, into.id)
+        # The same act as a row of the patient who remains: whoever asks about one of the two finds it.
+        await policy.granted(connection, actor, "patient.merge", into.target, {
+            "from": str(provisional.id), "reason": wanted.reason, "attachments": merged.attachments,
+            "consultations": merged.consultations, "streams": merged.streams, "files": merged.files,
+        })
+        news = [await announce.load(app, connection, one) for one in merged.scheduled]
+        at = [await consultations.current_at_station(connection, one.station_id) for one in news]
+    for consultation, at_station in zip(news, at, strict=True):
+        announce.tell_consultation(app, consultation, at_station)
+    return answer(shown(into))
 
 
 async def record_consent(request: web.Request) -> web.Response:
@@ -182,11 +259,16 @@ def _consent(event: consents.ConsentEvent) -> ConsentShown:
 
 ROUTES = (
     Route("GET", "/api/v1/patients", "patient.list", list_patients, "The organisation's patients",
-          response=Patients),
+          response=Patients, query=PatientFilter),
     Route("POST", "/api/v1/patients", "patient.create", create_patient, "Make a patient", PatientNew, PatientShown,
           201),
     Route("GET", "/api/v1/patients/{id}", "patient.read", read_patient, "One patient", response=PatientShown,
-          errors=(KeyDestroyed,)),
+          errors=(KeyDestroyed, PatientMerged)),
+    Route("POST", "/api/v1/patients/{id}/merge", "patient.merge", merge_patient,
+          "A provisional patient turned out to be another", MergeNew, PatientShown,
+          errors=(NotProvisional, PatientMerged, KeyDestroyed, StillAttached, VisitOpen)),
+    Route("POST", "/api/v1/identifiers/check", "identifier.check", check_identifier,
+          "Whether a number is well-formed", IdentifierNew, IdentifierChecked),
     Route("DELETE", "/api/v1/patients/{id}/key", "patient.destroy_key", destroy_key,
           "Destroy a patient's key: what it sealed is lost for everyone", status=204,
           errors=(KeyDestroyed, StillAttached)),

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from telemed.errors import InvalidRequest, NotFound, TelemedError
 from telemed.identity.policy import POLICY
@@ -25,8 +26,23 @@ STATION_ID_MAX = 2**31 - 1  # station.id is a PostgreSQL integer
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Model = TypeVar("Model", bound=BaseModel)
 
-# Text a person typed: trimmed, one line, nothing that a terminal, a log or PostgreSQL would trip over.
-Line = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f\u2028\u2029]+$")]
+# Text a person typed: trimmed, one line, nothing that a terminal, a log or PostgreSQL would trip over, and nothing
+# that turns the direction of what stands around it (Unicode Standard Annex 9, explicit formatting characters).
+PLAIN = r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
+Line = Annotated[str, StringConstraints(strip_whitespace=True, pattern=f"^{PLAIN}+$")]
+
+
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)  # of a time on the wire
+
+
+def _sane(moment: datetime) -> datetime:
+    if not EARLIEST <= moment < LATEST:
+        raise ValueError("time out of bounds")
+    return moment.astimezone(UTC)
+
+
+# A moment with its offset from UTC, in a range that every database and page can show.
+Moment = Annotated[AwareDatetime, AfterValidator(_sane)]
 
 
 class Body(BaseModel):
@@ -82,20 +98,20 @@ def mount(
     return table
 
 
-async def raw_body(request: web.Request, content_type: str) -> bytes:
-    """The request's body, of this content type and at most ``BODY_BYTES``, in ``BODY_SECONDS``."""
+async def raw_body(request: web.Request, content_type: str, most: int = BODY_BYTES) -> bytes:
+    """The request's body, of this content type and at most ``most`` bytes, in ``BODY_SECONDS``."""
     if request.content_type != content_type:
         raise InvalidRequest(field="content-type")
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await request.read()
+            return await (request if most == BODY_BYTES else request.clone(client_max_size=most)).read()
     except TimeoutError as error:
         raise InvalidRequest(field="body") from error
 
 
-async def body(request: web.Request, model: type[Model]) -> Model:
+async def body(request: web.Request, model: type[Model], most: int = BODY_BYTES) -> Model:
     """The JSON body as the model. Raises ``InvalidRequest`` naming the first wrong field, never its value."""
-    data = await raw_body(request, "application/json")
+    data = await raw_body(request, "application/json", most)
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
@@ -103,8 +119,8 @@ async def body(request: web.Request, model: type[Model]) -> Model:
 
 
 def query(request: web.Request, model: type[Model]) -> Model:
-    """The query string as the model. A repeated name is refused."""
-    pairs = list(request.query.items())
+    """The query string as the model, without a guest's ``as``. A repeated name is refused."""
+    pairs = [(name, value) for name, value in request.query.items() if name != "as"]
     if len({name for name, _ in pairs}) != len(pairs):
         raise InvalidRequest(field="query")
     try:

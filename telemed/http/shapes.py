@@ -28,6 +28,15 @@ class StationBrief(Body):
     online: bool
 
 
+class OrganisationShown(Body):
+    """One's organisation; ``zone`` is the IANA time zone in which its pages show times, ``phone`` may be empty."""
+
+    id: UUID
+    name: str
+    zone: str
+    phone: str
+
+
 class Someone(Body):
     """An account by name."""
 
@@ -36,17 +45,32 @@ class Someone(Body):
 
 
 class ConsultationShown(Body):
-    """A consultation; times are UTC."""
+    """A consultation; times are UTC. ``station`` is null for a patient at home.
+
+    ``phone_since``: it goes on by telephone since then; ``care_consent``: the patient's last word on care, null
+    when none was given; ``guests_waiting``: seats at the door; ``patient_here``: the station or a seat of the
+    patient is connected.
+    """
 
     id: UUID
     state: State
     patient: PatientBrief
-    station: StationBrief
+    station: StationBrief | None
     clinician: Someone | None
+    second_clinicians: list[Someone]
     created_at: datetime
+    scheduled_at: datetime | None
+    minutes: int
+    walk_in: bool
     waiting_at: datetime | None
     live_at: datetime | None
     ended_at: datetime | None
+    signed_at: datetime | None
+    phone_since: datetime | None
+    vitals_shared: bool
+    care_consent: bool | None
+    guests_waiting: int
+    patient_here: bool
     attachment_id: UUID | None
 
 
@@ -67,7 +91,7 @@ class AuditShown(Body):
 
     id: int
     at: datetime
-    actor_kind: Literal["account", "station", "system", "anonymous"]
+    actor_kind: Literal["account", "station", "guest", "system", "anonymous"]
     actor_id: str | None
     action: str
     outcome: Literal["permit", "deny", "event"]

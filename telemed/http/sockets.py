@@ -8,11 +8,16 @@ from uuid import UUID
 
 from aiohttp import web
 
+from telemed.audit import Actor
+from telemed.consultation import door, seats
+from telemed.consultation.attendance import Renew, RoomSurroundings
+from telemed.consultation.pages import Pages
 from telemed.errors import NotFound, NotSignedIn
 from telemed.http import keys
 from telemed.http.announce import consultation_json, load
 from telemed.http.middleware import cookie_name
 from telemed.http.route import Route, uuid_of
+from telemed.http.visits import visit_json
 from telemed.identity import policy, sign_ins, stations
 from telemed.store.database import Connection
 from telemed.vitals.around import Surroundings
@@ -21,9 +26,10 @@ from telemed.vitals.hub import Hub
 from telemed.vitals.ingest import Ingest
 from telemed.vitals.lanes import MESSAGE_BYTES
 from telemed.vitals.uplink import Uplink
-from telemed.vitals.watch import HEARTBEAT_SECONDS, ConsultationSocket, WatchSurroundings, find, target_of
+from telemed.vitals.watch import HEARTBEAT_SECONDS, ConsultationSocket, WatchSurroundings
 
 PAGE_BYTES: Final = 65_536  # of one message of a page; a page sends short JSON alone
+ONE_PAGE: Final = web.AppKey("ONE_PAGE", Pages)
 PAGES: Final[web.AppKey[set[ConsultationSocket]]] = web.AppKey("CONSULTATION_SOCKETS", set)
 
 
@@ -48,24 +54,35 @@ async def consultation_socket(request: web.Request) -> web.StreamResponse:
     """A page's socket of one consultation."""
     app, actor = request.app, request[keys.ACTOR]
     consultation_id = uuid_of(request)
-    token = request.cookies.get(cookie_name(request), "")
     async with app[keys.DATABASE].connection() as connection:
-        row = await find(connection, consultation_id)
-        await policy.require(connection, actor, "consultation_socket.open", target_of(row))
+        room = await door.find(connection, consultation_id)
+        await policy.require(connection, actor, "consultation_socket.open", room.target)
     socket = web.WebSocketResponse(compress=False, max_msg_size=PAGE_BYTES, heartbeat=HEARTBEAT_SECONDS)
     await socket.prepare(request)
 
-    async def alive(connection: Connection) -> bool:
-        # An open page counts as use: the sign-in does not idle out in the middle of a consultation.
-        return await sign_ins.find(connection, token) is not None
-
-    page = ConsultationSocket(socket, actor, row, alive, _watch_surroundings(app))
+    page = ConsultationSocket(socket, actor, room, renewal(request), _watch_surroundings(app))
     app[PAGES].add(page)
     try:
         await page.run()
     finally:
         app[PAGES].discard(page)
     return socket
+
+
+def renewal(request: web.Request) -> Renew:
+    """Asks who the request's person is now: an open page counts as use, so no sign-in idles out in a consultation."""
+    guest = request.get(keys.SEAT)
+    token = request.cookies.get(cookie_name(request), "")
+
+    async def renew(connection: Connection) -> Actor:
+        if guest is not None:
+            return door.standing(await seats.by_proof(connection, guest.seat_id, guest.proof))
+        found = await sign_ins.find(connection, token)
+        if found is None:
+            raise NotSignedIn()
+        return found.account.actor
+
+    return renew
 
 
 def _publications(app: web.Application, consultation_id: UUID) -> list[dict[str, Any]]:
@@ -78,10 +95,14 @@ def _watch_surroundings(app: web.Application) -> WatchSurroundings:
         consultation = await load(app, connection, consultation_id)
         return consultation_json(app, consultation).model_dump(mode="json")
 
-    return WatchSurroundings(
-        app[keys.DATABASE], app[keys.ROOMS], app[keys.STATIONS], app[keys.HUB], app[keys.BOOT_ID],
-        lambda consultation_id: _publications(app, consultation_id), snapshot,
+    async def visit(connection: Connection, seat_id: UUID) -> dict[str, Any]:
+        return (await visit_json(app, connection, seat_id)).model_dump(mode="json")
+
+    room = RoomSurroundings(
+        app[keys.DATABASE], app[keys.SEALER], app[keys.ROOMS], app[keys.PEOPLE], app[ONE_PAGE], app[keys.STATIONS],
+        lambda consultation_id: _publications(app, consultation_id), snapshot, visit,
     )
+    return WatchSurroundings(room, app[keys.HUB], app[keys.BOOT_ID])
 
 
 async def vitals_context(app: web.Application) -> AsyncIterator[None]:
@@ -95,6 +116,7 @@ def prepare(app: web.Application) -> None:
     """Put the objects of the vital-sign way into the application, and let its sockets go when it stops."""
     app[keys.HUB] = Hub()
     app[PAGES] = set()
+    app[ONE_PAGE] = Pages()
     app[keys.INGEST] = Ingest(Surroundings(
         app[keys.DATABASE], app[keys.SEALER], app[keys.ROOMS], app[keys.STATIONS], Committer(app[keys.DATABASE]),
         app[keys.HUB], app[keys.BOOT_ID], lambda consultation_id: _publications(app, consultation_id),
@@ -115,7 +137,7 @@ MESSAGES = (
     "station_socket.hello", "station_socket.announce", "station_socket.frame", "station_socket.chunk",
     "station_socket.clock", "station_socket.status",
     "consultation_socket.hello", "consultation_socket.clock", "consultation_socket.watch",
-    "consultation_socket.unwatch",
+    "consultation_socket.unwatch", "consultation_socket.state", "consultation_socket.say", "consultation_socket.mute",
 )
 ROUTES = (
     Route("GET", "/ws/station", "station_socket.open", station_socket, "A station's uplink (WebSocket)", status=101),

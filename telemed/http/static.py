@@ -32,5 +32,6 @@ async def file(request: web.Request) -> web.Response:
 
 ROUTES = (
     Route("GET", "/", "page.read", root, "The application's page"),
+    Route("HEAD", "/", "page.read", root, "The application's page without its content: messengers look before a link"),
     Route("GET", "/{file:(?!api/|ws/|whip|whep|fhir/).+}", "page.read", file, "A file of the application's page"),
 )

@@ -27,12 +27,18 @@ class Condition(Enum):
     ORGANISATION = "the object is of the actor's organisation"
     ASSIGNED = "the actor is the consultation's clinician"
     ASSIGNED_OR_FREE = "the actor is the consultation's clinician, or it has none yet"
+    INVITED = "the actor is the consultation's clinician or takes part in it as a second one"
+    INVITED_OR_FREE = "the actor is the consultation's clinician or a second one, or it has none yet"
     OWN_STATION = "the object is the station itself or happens at it"
+    OWN_VISIT = "the guest's seat is in the consultation"
+    EXPECTED = "the guest's seat is in the consultation, and is its link's first browser or was let in"
+    ADMITTED = "the guest's seat is in the consultation and the clinician let it in"
+    SHARED = "the guest was let in and the clinician shares the vital signs"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the policy must know of an object. ``station_id`` is where it is or happens."""
+    """What the policy must know of an object. ``station_id`` is where it is or happens; ``invited`` are accounts."""
 
     kind: str
     id: str
@@ -40,23 +46,30 @@ class Target:
     patient_id: UUID | None = None
     station_id: int | None = None
     clinician_id: UUID | None = None
+    invited: frozenset[UUID] = frozenset()
+    vitals_shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row: which roles, under which condition; whether a station; whether nobody in particular.
+    """One row: which roles, under which condition; whether a station; which guests; whether nobody in particular.
 
     ``audited`` actions write one ``permit`` row when they are granted (reads of patient data among them).
     """
 
     roles: Mapping[str, Condition] = field(default_factory=dict)
     station: Condition | None = None
+    guests: Mapping[str, Condition] = field(default_factory=dict)
     anonymous: bool = False
     audited: bool = False
 
 
 ROLES = ("clinician", "operator", "administrator", "auditor")
-_ANYBODY = Rule(anonymous=True, station=Condition.ANY, roles=dict.fromkeys(ROLES, Condition.ANY))
+GUESTS = ("patient", "relative", "interpreter", "second_clinician")  # what a ticket may invite somebody as
+_ANYBODY = Rule(
+    anonymous=True, station=Condition.ANY, roles=dict.fromkeys(ROLES, Condition.ANY),
+    guests=dict.fromkeys(GUESTS, Condition.ANY),
+)
 _SIGNED_IN = Rule(roles=dict.fromkeys(ROLES, Condition.ANY))
 
 
@@ -64,10 +77,24 @@ def _accounts(condition: Condition, *roles: str, audited: bool = False) -> Rule:
     return Rule(roles=dict.fromkeys(roles, condition), audited=audited)
 
 
+def _guests(condition: Condition, *roles: str, audited: bool = False) -> Rule:
+    return Rule(guests=dict.fromkeys(roles or GUESTS, condition), audited=audited)
+
+
 _ORG, _OURS, _FREE = Condition.ORGANISATION, Condition.ASSIGNED, Condition.ASSIGNED_OR_FREE
 _STATION = Rule(station=Condition.OWN_STATION)
-_MEDIA = Rule(roles={"clinician": _OURS}, station=Condition.OWN_STATION)
-_MEDIA_BEGUN = Rule(roles={"clinician": _OURS}, station=Condition.OWN_STATION, audited=True)
+_INVITED, _INVITED_FREE = Condition.INVITED, Condition.INVITED_OR_FREE
+_FREE_OR_OPERATOR = Rule(roles={"clinician": _FREE, "operator": _ORG}, audited=True)  # before and around a visit
+_LET_IN = dict.fromkeys(GUESTS, Condition.ADMITTED)
+_IN_ROOM = Rule(roles={"clinician": _INVITED, "operator": _ORG}, guests=_LET_IN)
+_IN_ROOM_AUDITED = Rule(roles={"clinician": _INVITED, "operator": _ORG}, guests=_LET_IN, audited=True)
+_AT_DOOR = dict.fromkeys(GUESTS, Condition.OWN_VISIT)
+_SOCKET = Rule(roles={"clinician": _INVITED_FREE, "operator": _ORG}, guests=_AT_DOOR)
+_WATCHES = Rule(roles={"clinician": _INVITED}, guests=dict.fromkeys(GUESTS, Condition.SHARED))
+_MEDIA = Rule(roles={"clinician": _INVITED, "operator": _ORG}, station=Condition.OWN_STATION, guests=_LET_IN)
+_MEDIA_BEGUN = Rule(
+    roles={"clinician": _INVITED, "operator": _ORG}, station=Condition.OWN_STATION, guests=_LET_IN, audited=True
+)
 
 POLICY: Mapping[Action, Rule] = MappingProxyType({
     "health.read": _ANYBODY,
@@ -97,25 +124,71 @@ POLICY: Mapping[Action, Rule] = MappingProxyType({
     "consent.list": _accounts(_ORG, "clinician", "operator", "auditor", audited=True),
     "consultation.list": _accounts(_ORG, "clinician", "operator", audited=True),
     "consultation.create": _accounts(_ORG, "clinician", "operator", audited=True),
-    "consultation.read": Rule(roles={"clinician": _FREE, "operator": _ORG}, audited=True),
+    "consultation.read": Rule(roles={"clinician": _INVITED_FREE, "operator": _ORG}, audited=True),
     "consultation.admit": _accounts(_FREE, "clinician", audited=True),
     "consultation.end": _accounts(_OURS, "clinician", audited=True),
-    "consultation.cancel": Rule(roles={"clinician": _FREE, "operator": _ORG}, audited=True),
+    "consultation.cancel": _FREE_OR_OPERATOR,
+    "consultation.move": _FREE_OR_OPERATOR,
+    "consultation.arrive": _FREE_OR_OPERATOR,
+    "consultation.miss": _FREE_OR_OPERATOR,
+    # An operator may as well: a clinician who is gone must not hold a patient and a station for good.
+    "consultation.handover": Rule(roles={"clinician": _OURS, "operator": _ORG}, audited=True),
+    "consultation.phone": Rule(roles={"clinician": _OURS, "operator": _ORG}, audited=True),
+    "consultation.share_vitals": _accounts(_OURS, "clinician", audited=True),
+    "consultation.calendar": _FREE_OR_OPERATOR,
+    "place.read": Rule(roles={"clinician": _INVITED_FREE, "operator": _ORG}, audited=True),
+    "place.write": Rule(roles={"clinician": _INVITED_FREE, "operator": _ORG}, audited=True),
+    "participant.invite": _accounts(_OURS, "clinician", audited=True),
+    "participant.end": _accounts(_OURS, "clinician", audited=True),
+    "colleague.list": _accounts(_ORG, "clinician", "operator"),
+    "organisation.change": _accounts(_ORG, "administrator", audited=True),
+    "identifier.check": _accounts(Condition.ANY, "clinician", "operator"),
+    "patient.merge": _accounts(_ORG, "clinician", "operator", audited=True),
+    "ticket.create": _FREE_OR_OPERATOR,
+    "ticket.list": _FREE_OR_OPERATOR,
+    "ticket.revoke": _FREE_OR_OPERATOR,
+    "seat.admit": _accounts(_INVITED, "clinician", audited=True),
+    "seat.refuse": _accounts(_INVITED, "clinician", audited=True),
+    "seat.remove": _accounts(_INVITED, "clinician", audited=True),
+    "visit.look": _ANYBODY,
+    "visit.join": _ANYBODY,
+    "visit.read": _guests(Condition.OWN_VISIT),
+    "visit.leave": _guests(Condition.OWN_VISIT, audited=True),
+    "visit.consent": _guests(Condition.EXPECTED, "patient", "relative", audited=True),
+    "visit.place": _guests(Condition.EXPECTED, "patient", "relative", audited=True),
+    "chat.read": _IN_ROOM_AUDITED,
+    "file.create": _IN_ROOM_AUDITED,
+    "file.read": _IN_ROOM_AUDITED,
+    "note.read": _accounts(_INVITED, "clinician", audited=True),
+    "note.draft": _accounts(_OURS, "clinician"),
+    "consultation.sign": _accounts(_OURS, "clinician", audited=True),
+    "consultation.amend": _accounts(_OURS, "clinician", audited=True),
+    "check.create": _ANYBODY,
+    "check.publish": _ANYBODY,
+    "check.play": _ANYBODY,
+    "check.end": _ANYBODY,
     "attachment.open": _accounts(_ORG, "operator", audited=True),
     "attachment.close": _accounts(_ORG, "operator", audited=True),
     "attachment.list": _accounts(_ORG, "operator", audited=True),
     "audit.list": _accounts(_ORG, "administrator", "auditor"),
-    "review.read": _accounts(_OURS, "clinician", audited=True),
+    "review.read": _accounts(_INVITED, "clinician", audited=True),
     "media.discover": _ANYBODY,
     "media.publish": _MEDIA_BEGUN,
     "media.play": _MEDIA_BEGUN,
     "media.trickle": _MEDIA,
     "media.delete": _MEDIA,
-    "consultation_socket.open": _accounts(_FREE, "clinician", audited=True),
-    "consultation_socket.hello": _accounts(_FREE, "clinician"),
-    "consultation_socket.clock": _accounts(_FREE, "clinician"),
-    "consultation_socket.watch": _accounts(_OURS, "clinician"),
-    "consultation_socket.unwatch": _accounts(_OURS, "clinician"),
+    "consultation_socket.open": Rule(
+        roles={"clinician": _INVITED_FREE, "operator": _ORG}, guests=_AT_DOOR, audited=True
+    ),
+    "consultation_socket.hello": _SOCKET,
+    "consultation_socket.clock": _SOCKET,
+    "consultation_socket.state": _SOCKET,
+    "consultation_socket.watch": _WATCHES,
+    "consultation_socket.unwatch": _WATCHES,
+    "consultation_socket.say": _IN_ROOM,
+    "consultation_socket.mute": _accounts(_INVITED, "clinician", audited=True),
+    "notices_socket.open": _accounts(Condition.ANY, "clinician", "operator", audited=True),  # names who waits
+    "notices_socket.hello": _accounts(Condition.ANY, "clinician", "operator"),
     "station_socket.open": _STATION,
     "station_socket.hello": _STATION,
     "station_socket.announce": _STATION,
@@ -148,8 +221,9 @@ def decide(actor: Actor, action: Action, target: Target | None) -> type[TelemedE
         return NotFound
     if any(_holds(condition, actor, target) for condition in conditions):
         return None
-    # A station learns nothing of what happens elsewhere in its organisation.
-    return NotFound if actor.kind == "station" and conditions else Forbidden
+    # A station and a guest learn nothing of what happens elsewhere in their organisation.
+    elsewhere = actor.kind == "station" or (actor.kind == "guest" and not _visits(actor, target))
+    return NotFound if elsewhere and conditions else Forbidden
 
 
 async def require(
@@ -229,6 +303,8 @@ async def _write_denial(connection: Connection, denial: Denial) -> None:
 def _conditions(actor: Actor, rule: Rule) -> tuple[Condition, ...]:
     if actor.kind == "account":
         return tuple(condition for role, condition in rule.roles.items() if role in actor.roles)
+    if actor.kind == "guest":
+        return tuple(condition for role, condition in rule.guests.items() if role in actor.roles)
     if actor.kind == "station":
         return (rule.station,) if rule.station is not None else ()
     return ()
@@ -244,5 +320,17 @@ def _holds(condition: Condition, actor: Actor, target: Target | None) -> bool:
         return False
     if condition is Condition.OWN_STATION:
         return target.station_id is not None and actor.id == str(target.station_id)
+    if condition in (Condition.OWN_VISIT, Condition.EXPECTED, Condition.ADMITTED, Condition.SHARED):
+        let_in = actor.admitted or condition is Condition.OWN_VISIT or (actor.first and condition is Condition.EXPECTED)
+        return _visits(actor, target) and let_in and (target.vitals_shared or condition is not Condition.SHARED)
     mine = target.clinician_id is not None and actor.id == str(target.clinician_id)
-    return mine or (condition is Condition.ASSIGNED_OR_FREE and target.clinician_id is None)
+    if condition in (Condition.INVITED, Condition.INVITED_OR_FREE):
+        mine = mine or any(actor.id == str(account) for account in target.invited)
+    free = condition in (Condition.ASSIGNED_OR_FREE, Condition.INVITED_OR_FREE)
+    return mine or (free and target.clinician_id is None)
+
+
+def _visits(actor: Actor, target: Target | None) -> bool:
+    """Whether the object is the consultation that the guest's seat is in."""
+    here = target is not None and target.kind == "consultation"
+    return here and target is not None and target.id == str(actor.consultation_id)

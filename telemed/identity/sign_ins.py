@@ -94,7 +94,11 @@ async def alive(connection: Connection, hashed: bytes) -> bool:
 
 
 async def proofs_alive(connection: Connection, proofs: Collection[bytes]) -> set[bytes]:
-    """Which of these token and station key hashes still let their bearer in; one question for all of them."""
+    """Which of these hashes still let their bearer in; one question for all of them.
+
+    A hash is of a sign-in's token, of a station's key, or of a guest's cookie: that one holds while its seat is
+    admitted, its ticket neither revoked nor expired, and its consultation not over.
+    """
     rows = await connection.fetch(SQL["proofs_alive"], list(proofs), IDLE_SECONDS)
     return {bytes(row["proof"]) for row in rows}
 

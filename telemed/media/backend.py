@@ -1,8 +1,9 @@
 """What the server asks of a media plane, in the words of WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep).
 
 The face is fixed here; an in-process forwarder, a relay process or another engine is an adapter behind it.
-A *room* is where publications meet (a consultation's id); a *publication* is one WHIP stream in a room; a
-*resource* is one WHIP or WHEP session and is known only by its unguessable id.
+A *room* is where publications meet (a consultation's id, or a call check's); a *publication* is one WHIP stream in
+a room, of one *participant* and one *source*; a *resource* is one WHIP or WHEP session and is known only by its
+unguessable id.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from telemed.errors import TelemedError
 
-By = Literal["station", "clinician"]
+SourceName = Literal["camera", "exam", "screen"]
 Role = Literal["publish", "play"]
 
 SDP_BYTES = 65_536  # the longest legitimate offer measured is 9 KiB
-PUBLICATIONS_A_ROOM = 8  # two sides of a call, a second camera each, and room for reconnects
+PUBLICATIONS_A_ROOM = 32  # six people with camera and screen and an exam camera, each once more while it reconnects
+PUBLICATIONS_A_SOURCE = 3  # of one participant: the one that plays, one that connects, one that lost its line meanwhile
 VIEWERS_A_PUBLICATION = 64  # a seminar's 50 and their reconnects
+VIEWINGS_A_PARTICIPANT = 4  # of one publication: the page, and reloads not yet missed
 SESSIONS = 512  # resources of one server process
 RETRY_AFTER_SECONDS = 1  # a publisher that is connecting is there within a second
 
@@ -94,16 +97,29 @@ class EtagMismatch(MediaError):
 
 
 @dataclass(frozen=True, slots=True)
+class Publisher:
+    """Who publishes what. ``participant`` is an account's id, a seat's id or ``station:<n>``; ``by`` its role here."""
+
+    participant: str
+    by: str
+    source: SourceName = "camera"
+
+
+@dataclass(frozen=True, slots=True)
 class Publication:
     """One WHIP stream that can be played now. ``kinds`` is sorted: ("audio", "video")."""
 
     id: str
-    by: By
+    publisher: Publisher
     kinds: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
         """As events and welcome messages carry it (docs/protocol.md section 4)."""
-        return {"id": self.id, "by": self.by, "kinds": list(self.kinds)}
+        who = self.publisher
+        return {
+            "id": self.id, "by": who.by, "participant": who.participant, "source": who.source,
+            "kinds": list(self.kinds),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +166,15 @@ class MediaBackend(Protocol):
     """A media plane. Every method raises :class:`MediaError` for what it refuses, and nothing else."""
 
     async def publish(
-        self, room: str, by: By, offer_sdp: str, *, owner: str = "", topics: tuple[str, ...] = ()
+        self, room: str, publisher: Publisher, offer_sdp: str, *, owner: str = "", topics: tuple[str, ...] = ()
     ) -> Resource:
-        """Begin a publication; once connected it replaces the older one of the same ``by`` in the room.
+        """Begin a publication; once connected it replaces the older one of the same participant and source.
 
         A change of the room's publications is told on ``consultation:<room>`` and on ``topics``.
         """
 
-    async def play(self, publication_id: str, offer_sdp: str, *, owner: str = "") -> Resource:
-        """Begin to play a publication. Its end ends the resource."""
+    async def play(self, publication_id: str, offer_sdp: str, *, participant: str = "", owner: str = "") -> Resource:
+        """Begin to play a publication for the participant. Its end ends the resource."""
 
     async def patch(self, resource_id: str, sdpfrag: str, if_match: str | None) -> None:
         """Add the fragment's candidates (trickle ICE). An ICE restart is ``SdpUnsupported``."""
@@ -183,6 +199,12 @@ class MediaBackend(Protocol):
 
     async def close_room(self, room: str) -> None:
         """End every session of the room."""
+
+    def close_participant(self, room: str, participant: str) -> None:
+        """End at once all that the participant sends and plays in the room; does not wait for closed sockets."""
+
+    def assign(self, room: str, clinician: str) -> None:
+        """This participant is the room's clinician now, whoever was is a second one: the media go on, ``by`` tells."""
 
     def owners(self) -> frozenset[str]:
         """Whose sessions are open."""

@@ -6,16 +6,17 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from typing import Any
 
 from telemed.consultation.rooms import Rooms
 from telemed.media.aiortc_adapter import Leg, check_contract, quiet_libraries
 from telemed.media.backend import (
     PUBLICATIONS_A_ROOM,
+    PUBLICATIONS_A_SOURCE,
     SESSIONS,
     VIEWERS_A_PUBLICATION,
-    By,
+    VIEWINGS_A_PARTICIPANT,
     EtagMismatch,
     EtagRequired,
     MediaError,
@@ -23,6 +24,7 @@ from telemed.media.backend import (
     Publication,
     PublicationNotFound,
     PublicationNotReady,
+    Publisher,
     Resource,
     ResourceNotFound,
     ResourcePlace,
@@ -41,6 +43,7 @@ from telemed.media.offer import (
     read_fragment,
     read_offer,
 )
+from telemed.media.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -49,27 +52,8 @@ CONNECT_SECONDS = 20.0  # from the answer to the first encrypted packet
 SILENT_SECONDS = 5.0  # a publisher that sends no media is gone; ICE itself would notice after 30
 VIEWER_SILENT_SECONDS = 15.0  # three of ICE's consent checks
 ID_BYTES = 24  # random bytes of a resource's or publication's id
+SECOND = "second_clinician"  # what a clinician is once another one has the consultation
 LIVE_STATES = ("live", "interrupted")  # of a consultation; in any other its media ends
-
-
-@dataclass(slots=True, eq=False)
-class Session:
-    """A resource: the leg to one peer and what it does for a publication."""
-
-    id: str
-    role: Role
-    room: str
-    owner: str
-    etag: str
-    ufrag: str
-    forwarder: Forwarder
-    publication: Publication
-    created_s: float
-    leg: Leg = field(init=False)
-    viewer: Viewer | None = None
-    topics: tuple[str, ...] = ()
-    carry: dict[str, Media] = field(default_factory=dict)
-    candidates: int = 0
 
 
 class PassThrough:
@@ -93,7 +77,7 @@ class PassThrough:
         quiet_libraries()
 
     async def publish(
-        self, room: str, by: By, offer_sdp: str, *, owner: str = "", topics: tuple[str, ...] = ()
+        self, room: str, publisher: Publisher, offer_sdp: str, *, owner: str = "", topics: tuple[str, ...] = ()
     ) -> Resource:
         """See ``MediaBackend.publish``."""
         offer = read_offer(offer_sdp)
@@ -107,18 +91,19 @@ class PassThrough:
         if not carry:
             raise SdpUnsupported(reason="direction")
         here = [session for session in self._sessions.values() if session.room == room and session.role == "publish"]
+        self._make_way([session for session in here if session.is_of(publisher)], PUBLICATIONS_A_SOURCE)
         if len(here) >= PUBLICATIONS_A_ROOM:
             raise TooManySessions()
-        publication = Publication(secrets.token_urlsafe(ID_BYTES), by, tuple(sorted(carry)))
+        publication = Publication(secrets.token_urlsafe(ID_BYTES), publisher, tuple(sorted(carry)))
         topic = _topic(room)
         forwarder = Forwarder(publication.id, self._counts, lambda event: self._rooms.publish(topic, event))
-        session = self._session("publish", room, owner, offer, forwarder, publication)
+        session = self._session("publish", room, publisher.participant, owner, offer, forwarder, publication)
         session.topics = (topic, *topics)
         session.carry = carry
         session.leg = self._leg(session, forwarder.rtp, forwarder.rtcp)
         return await self._open(session, offer, "recvonly")
 
-    async def play(self, publication_id: str, offer_sdp: str, *, owner: str = "") -> Resource:
+    async def play(self, publication_id: str, offer_sdp: str, *, participant: str = "", owner: str = "") -> Resource:
         """See ``MediaBackend.play``."""
         source = self._playable(publication_id)
         offer = read_offer(offer_sdp)
@@ -130,9 +115,12 @@ class PassThrough:
                 carry[section.kind] = source.carry[section.kind]
         if not carry:
             raise SdpUnsupported(reason="direction")
-        if len(self._viewers_of(source)) >= VIEWERS_A_PUBLICATION:
+        viewers = self._viewers_of(source)
+        mine = [viewer for viewer in viewers if participant and viewer.participant == participant]
+        self._make_way(mine, VIEWINGS_A_PARTICIPANT)
+        if len(viewers) >= VIEWERS_A_PUBLICATION:
             raise TooManySessions()
-        session = self._session("play", source.room, owner, offer, source.forwarder, source.publication)
+        session = self._session("play", source.room, participant, owner, offer, source.forwarder, source.publication)
         session.carry = carry
         viewer = session.viewer = Viewer(source.forwarder)
         session.leg = self._leg(session, lambda _: None, viewer.rtcp)
@@ -190,6 +178,26 @@ class PassThrough:
         """See ``MediaBackend.close_room``."""
         await self._end_all([session for session in self._sessions.values() if session.room == room])
 
+    def close_participant(self, room: str, participant: str) -> None:
+        """See ``MediaBackend.close_participant``."""
+        for session in self._sessions.values():
+            if session.room == room and session.participant == participant:
+                self._spawn(self._end(session))
+
+    def assign(self, room: str, clinician: str) -> None:
+        """See ``MediaBackend.assign``."""
+        changed = None
+        for session in self._sessions.values():
+            who = session.publication.publisher
+            if session.room != room or session.role != "publish":
+                continue
+            by = "clinician" if who.participant == clinician else SECOND if who.by == "clinician" else who.by
+            if by != who.by:
+                session.publication = replace(session.publication, publisher=replace(who, by=by))
+                changed = session if session.publication.id in self._live else changed
+        if changed is not None:
+            self._announce(changed)
+
     def owners(self) -> frozenset[str]:
         """See ``MediaBackend.owners``."""
         return frozenset(session.owner for session in self._sessions.values())
@@ -207,13 +215,19 @@ class PassThrough:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _make_way(self, sessions: list[Session], bound: int) -> None:
+        """End the oldest of these that plays nothing yet, else the oldest, so that one more keeps to the bound."""
+        if len(sessions) >= bound:
+            self._spawn(self._end(min(sessions, key=lambda one: (one.publication.id in self._live, one.created_s))))
+
     def _session(
-        self, role: Role, room: str, owner: str, offer: Offer, forwarder: Forwarder, publication: Publication
+        self, role: Role, room: str, participant: str, owner: str, offer: Offer, forwarder: Forwarder,
+        publication: Publication,
     ) -> Session:
         if self._closed or len(self._sessions) >= SESSIONS:
             raise TooManySessions()
         return Session(
-            secrets.token_urlsafe(ID_BYTES), role, room, owner, f'"{secrets.token_urlsafe(12)}"',
+            secrets.token_urlsafe(ID_BYTES), role, room, participant, owner, f'"{secrets.token_urlsafe(12)}"',
             offer.sections[0].ufrag, forwarder, publication, asyncio.get_running_loop().time(),
         )
 
@@ -257,11 +271,11 @@ class PassThrough:
 
     def _go_live(self, session: Session) -> None:
         session.forwarder.media_s = asyncio.get_running_loop().time()
-        replaced = [
-            other
-            for other in self._live.values()
-            if other.room == session.room and other.publication.by == session.publication.by
-        ]
+        mine = session.publication.publisher
+        replaced = [other for other in self._live.values() if other.room == session.room and other.is_of(mine)]
+        if any(other.created_s > session.created_s for other in replaced):  # it connected after its own successor
+            self._spawn(self._end(session))
+            return
         for other in replaced:
             del self._live[other.publication.id]
         self._live[session.publication.id] = session
@@ -325,8 +339,12 @@ class PassThrough:
         with self._rooms.listen(_topic(room)) as listener:
             while True:
                 event = await listener.queue.get()
-                told = event.get("type") == "consultation"
-                state = (event.get("consultation") or {}).get("state") if told else "live"
+                told: dict[str, Any] = {"state": "live"}
+                if event.get("type") == "consultation":
+                    told = event.get("consultation") or {}
+                state, clinician = told.get("state"), told.get("clinician")
+                if clinician is not None:
+                    self.assign(room, str(clinician["id"]))
                 if listener.closed.is_set() or state not in LIVE_STATES:  # fallen behind: the end may be missed
                     self._watchers.pop(room, None)
                     self._spawn(self.close_room(room))

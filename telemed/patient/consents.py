@@ -40,9 +40,9 @@ async def record(
     version: str,
     language: str,
     given_by: str,
-    witness_id: UUID,
+    witness_id: UUID | None,
 ) -> ConsentEvent:
-    """Append an event."""
+    """Append an event; ``witness_id`` is None where the person said so by a ticket, alone."""
     row = await connection.fetchrow(
         SQL["consent_record"], organisation_id, patient_id, consultation_id, purpose, given, version, language,
         given_by, witness_id,

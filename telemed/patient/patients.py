@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,11 +13,15 @@ from uuid import UUID, uuid4
 
 from telemed.errors import KeyDestroyed, NotFound, TelemedError
 from telemed.identity.policy import Target
+from telemed.patient import identifiers
 from telemed.store.database import Connection, load_sql
 from telemed.store.sealing import NONCE_BYTES, DataKey, Sealer
 
 SQL = load_sql("patient")
 LISTED = 200  # patients in one answer, newest first
+FOUND = 50  # patients that a search answers, newest first: more is a reason to type more
+SEARCH_BATCH = 500  # names opened in one go, off the event loop
+SEARCHED = 50_000  # names opened for one search; a hospital with more needs an index of its own
 
 
 class StillAttached(TelemedError):
@@ -25,20 +31,32 @@ class StillAttached(TelemedError):
     status = 409
 
 
+class PatientMerged(TelemedError):
+    """This provisional patient was merged into another, whose id is ``into``."""
+
+    code = "patient_merged"
+    status = 410
+
+
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """A number that some register gave the person; ``system`` names the register."""
+    """A number that some register gave the person; ``system`` names the register (``identifiers.check``)."""
 
     system: str
     value: str
 
+    @property
+    def well_formed(self) -> bool | None:
+        """Whether it is written as the register writes; None when that is not checked. Never says that it is theirs."""
+        return identifiers.check(self.system, self.value)
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What names a patient. Only ever in memory and in sealed bytes."""
+    """What names a patient. Only ever in memory and in sealed bytes. A year of birth nobody knows is None."""
 
     name: str
-    birth_year: int
+    birth_year: int | None
     identifiers: tuple[Identifier, ...] = ()
 
 
@@ -51,6 +69,7 @@ class Patient:
     person: Person | None
     provisional: bool
     created_at: datetime
+    merged_into: UUID | None = None
 
     @property
     def target(self) -> Target:
@@ -71,8 +90,26 @@ async def create(
 
 
 async def listed(connection: Connection, sealer: Sealer, organisation_id: UUID) -> list[Patient]:
-    """The organisation's patients, newest first, at most ``LISTED``."""
+    """The organisation's patients, newest first, at most ``LISTED``; those merged into others are left out."""
     return [_patient_of(row, sealer) for row in await connection.fetch(SQL["patient_list"], organisation_id, LISTED)]
+
+
+async def search(connection: Connection, sealer: Sealer, organisation_id: UUID, words: str) -> list[Patient]:
+    """Patients of whom every word is part of the name, the year of birth or how an identifier begins.
+
+    Newest first, at most ``FOUND``, among the newest ``SEARCHED``. Case and the form of accents do not matter.
+    """
+    wanted = _folded(words).split()
+    found: list[Patient] = []
+    at: datetime | None = None
+    last: UUID | None = None
+    for _ in range(SEARCHED // SEARCH_BATCH):
+        rows = await connection.fetch(SQL["patient_search"], organisation_id, at, last, SEARCH_BATCH)
+        found += await asyncio.to_thread(_matching, rows, sealer, wanted)
+        if len(rows) < SEARCH_BATCH or len(found) >= FOUND:
+            break
+        at, last = rows[-1]["created_at"], rows[-1]["id"]
+    return found[:FOUND]
 
 
 async def get(connection: Connection, sealer: Sealer, patient_id: UUID) -> Patient:
@@ -112,6 +149,25 @@ def unseal(sealer: Sealer, patient_id: UUID, sealed: bytes | None, key_wrapped: 
     )
 
 
+def _matching(rows: Sequence[Mapping[str, Any]], sealer: Sealer, wanted: Sequence[str]) -> list[Patient]:
+    read = (_patient_of(row, sealer) for row in rows)
+    return [one for one in read if one.person is not None and _matches(one.person, wanted)]
+
+
+def _matches(person: Person, wanted: Sequence[str]) -> bool:
+    name = _folded(person.name)
+    numbers = [_folded(identifiers.normal(one.system, one.value)) for one in person.identifiers]
+    return all(
+        word in name or word == str(person.birth_year) or any(number.startswith(word) for number in numbers)
+        for word in wanted
+    )
+
+
+def _folded(text: str) -> str:
+    # Canonical caseless matching (Unicode 3.13, D145), so that й typed as и with a breve is й.
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+
+
 def _seal(key: bytes, patient_id: UUID, person: Person) -> bytes:
     plain = json.dumps({
         "name": person.name,
@@ -128,4 +184,6 @@ def _context(patient_id: UUID) -> bytes:
 
 def _patient_of(row: Mapping[str, Any], sealer: Sealer) -> Patient:
     person = unseal(sealer, row["id"], row["sealed"], row["key_wrapped"])
-    return Patient(row["id"], row["organisation_id"], person, row["provisional"], row["created_at"])
+    return Patient(
+        row["id"], row["organisation_id"], person, row["provisional"], row["created_at"], row["merged_into"]
+    )

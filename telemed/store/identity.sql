@@ -2,10 +2,13 @@
 insert into organisation (id, name, zone) values ($1, $2, $3)
 
 -- name: organisation_list
-select id, name, zone from organisation order by created_at, id limit $1
+select id, name, zone, phone from organisation order by created_at, id limit $1
 
 -- name: organisation_get
-select id, name, zone from organisation where id = $1
+select id, name, zone, phone from organisation where id = $1
+
+-- name: organisation_phone
+update organisation set phone = $2 where id = $1 returning id, name, zone, phone
 
 -- name: account_create
 insert into account (id, organisation_id, login, name, password_hash, roles, language)
@@ -53,6 +56,12 @@ where token_hash = any($1::bytea[]) and ended_at is null and expires_at > now()
   and seen_at > now() - make_interval(secs => $2) and account.disabled_at is null
 union all
 select key_hash from station_key where key_hash = any($1::bytea[]) and revoked_at is null
+union all
+select seat.proof_hash from seat
+join ticket on ticket.id = seat.ticket_id
+join consultation on consultation.id = seat.consultation_id
+where seat.proof_hash = any($1::bytea[]) and seat.state = 'admitted' and ticket.revoked_at is null
+  and ticket.expires_at > now() and consultation.state in ('scheduled', 'waiting', 'live', 'interrupted')
 
 -- name: sign_in_seen
 update sign_in set seen_at = now() where token_hash = $1 and ended_at is null

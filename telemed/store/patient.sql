@@ -1,13 +1,21 @@
 -- name: patient_create
 insert into patient (id, organisation_id, sealed, key_wrapped, provisional) values ($1, $2, $3, $4, $5)
-returning id, organisation_id, sealed, key_wrapped, provisional, created_at, key_destroyed_at
+returning id, organisation_id, sealed, key_wrapped, provisional, created_at, key_destroyed_at, merged_into
 
 -- name: patient_list
-select id, organisation_id, sealed, key_wrapped, provisional, created_at, key_destroyed_at
-from patient where organisation_id = $1 order by created_at desc, id limit $2
+select id, organisation_id, sealed, key_wrapped, provisional, created_at, key_destroyed_at, merged_into
+from patient where organisation_id = $1 and merged_into is null order by created_at desc, id limit $2
+
+-- name: patient_search
+-- The next batch after ($2, $3), newest first, of those whose names can be read.
+select id, organisation_id, sealed, key_wrapped, provisional, created_at, key_destroyed_at, merged_into
+from patient where organisation_id = $1 and key_wrapped is not null
+  and ($2::timestamptz is null or (created_at, id) < ($2, $3::uuid))
+order by created_at desc, id desc limit $4
 
 -- name: patient_get
-select id, organisation_id, sealed, key_wrapped, provisional, created_at, key_destroyed_at from patient where id = $1
+select id, organisation_id, sealed, key_wrapped, provisional, created_at, key_destroyed_at, merged_into
+from patient where id = $1
 
 -- name: patient_lock
 select id from patient where id = $1 for update
@@ -27,7 +35,8 @@ returning id, consultation_id, purpose, given, version, language, given_by, witn
 
 -- name: consent_list
 select id, consultation_id, purpose, given, version, language, given_by, witness_id, at
-from consent_event where patient_id = $1 order by id desc limit $2
+from consent_event
+where patient_id = $1 or patient_id in (select id from patient where merged_into = $1) order by id desc limit $2
 
 -- name: attachment_current
 select id, organisation_id, station_id, patient_id, consultation_id, opened_at, closed_at, closed_reason
@@ -66,3 +75,45 @@ from attachment where consultation_id = $1 and closed_at is null
 
 -- name: attachment_key
 select patient.key_wrapped from attachment join patient on patient.id = attachment.patient_id where attachment.id = $1
+
+-- name: merge_hold_attachments
+-- Whoever announces a stream under one of them holds it too (vitals.sql: hold_attachment).
+select id, closed_at from attachment where patient_id = $1 order by id for update
+
+-- name: merge_hold_consultations
+select id, state, room_key_wrapped from consultation where patient_id = $1 order by id for update
+
+-- name: merge_streams
+select stream.id, stream.key_wrapped from stream join attachment on attachment.id = stream.attachment_id
+where attachment.patient_id = $1 and stream.id > $2 order by stream.id limit $3
+
+-- name: merge_streams_write
+update stream set key_wrapped = fresh.key from unnest($1::int[], $2::bytea[]) as fresh(id, key)
+where stream.id = fresh.id
+
+-- name: merge_files
+select shared_file.id, shared_file.key_wrapped from shared_file
+join consultation on consultation.id = shared_file.consultation_id
+where consultation.patient_id = $1 and shared_file.id > $2 order by shared_file.id limit $3
+
+-- name: merge_files_write
+update shared_file set key_wrapped = fresh.key from unnest($1::uuid[], $2::bytea[]) as fresh(id, key)
+where shared_file.id = fresh.id
+
+-- name: merge_rooms_write
+update consultation set room_key_wrapped = fresh.key from unnest($1::uuid[], $2::bytea[]) as fresh(id, key)
+where consultation.id = fresh.id
+
+-- name: merge_attachments
+update attachment set patient_id = $2 where patient_id = $1
+
+-- name: merge_consultations
+update consultation set patient_id = $2 where patient_id = $1
+
+-- name: merge_earlier
+-- Those merged into the one that goes now belong to the same person: one step leads to who it is.
+update patient set merged_into = $2 where merged_into = $1
+
+-- name: merge_done
+update patient set merged_into = $2, merged_at = now(), key_wrapped = null, sealed = null, key_destroyed_at = now()
+where id = $1

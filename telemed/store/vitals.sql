@@ -5,6 +5,10 @@ select id, number, epoch, device, kind, format, origin, source, rate_num, rate_d
        started_us, key_wrapped
   from stream where station_id = $1 and device = $2 and kind = $3 and epoch = $4
 
+-- name: hold_attachment
+-- Merging the patient into another (patient.sql: merge_hold_attachments) waits for this transaction, or this for it.
+select 1 from attachment where id = $1 for share
+
 -- name: find_attachment
 select a.id, a.organisation_id, a.station_id, a.patient_id, a.consultation_id, a.opened_at, a.closed_at,
        p.key_wrapped as patient_key
@@ -68,19 +72,16 @@ select at, offset_us, error_us from clock_fix where source = $1 and station_id =
 select source, at, offset_us, error_us from clock_fix
  where source = any($1::uuid[]) and station_id = any($2::int[]) order by source, at
 
--- name: watched
-select c.id, c.organisation_id, c.station_id, c.patient_id, c.clinician_id,
-       array(select a.id from attachment a where a.consultation_id = c.id order by a.opened_at) as attachments
-  from consultation c where c.id = $1
-
 -- name: attachments_of
 select a.id, a.opened_at, a.closed_at, p.key_wrapped as patient_key
   from attachment a join patient p on p.id = a.patient_id where a.consultation_id = $1 order by a.opened_at
 
 -- name: streams_of
-select id, attachment_id, station_id, device, kind, format, origin, source, rate_num, rate_den, channels, born,
-       started_us, key_wrapped
-  from stream where attachment_id = any($1::uuid[]) order by id
+-- A stream's key and the key that wraps it are of one statement: merging patients changes both.
+select t.id, t.attachment_id, t.station_id, t.device, t.kind, t.format, t.origin, t.source, t.rate_num, t.rate_den,
+       t.channels, t.born, t.started_us, t.key_wrapped, p.key_wrapped as patient_key
+  from stream t join attachment a on a.id = t.attachment_id join patient p on p.id = a.patient_id
+ where t.attachment_id = any($1::uuid[]) order by t.id
 
 -- name: islands
 -- Runs of samples without a hole, of the chunks stamped before $3 that end after $4 ($5/$6 samples a second); t0_last

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from telemed.consultation.chat import TEXT_LENGTH
 from telemed.errors import TelemedError
 from telemed.vitals.clock import STAMP_MAX
 from telemed.vitals.faults import MessageInvalid, ProtocolTooOld
@@ -18,7 +20,15 @@ TEXT_BYTES = 65_536  # an announce of 32 channels is about 3 KiB
 CHANNELS_MAX = 32  # protocol section 2
 STREAM_NUMBER_MAX = 2**32 - 1
 SEQ_MAX = 2**40  # at 1,000 chunks a second an epoch of 34 years
+PLAYED_MAX = 32  # publications that a station may say it plays; a room has no more
 SAMPLE_MAX = 2**53 - 1  # what a page's numbers hold exactly
+
+# Decisions that are made by HTTP alone; a page that sends one over its socket was not made by us.
+FORGED = MappingProxyType({
+    "admit": "seat.admit", "refuse": "seat.refuse", "remove": "seat.remove", "mute": "consultation_socket.mute",
+    "end": "consultation.end", "handover": "consultation.handover", "share": "consultation.share_vitals",
+    "vitals": "consultation.share_vitals", "phone": "consultation.phone", "invite": "participant.invite",
+})
 
 WAVE_KINDS = frozenset({"ecg", "pleth", "respiration"})
 FORMATS_NUMERIC = frozenset({"gatt:2a37", "gatt:2a35", "gatt:2a1c", "gatt:2a5f"})
@@ -26,6 +36,9 @@ FORMATS_NUMERIC = frozenset({"gatt:2a37", "gatt:2a35", "gatt:2a1c", "gatt:2a5f"}
 Stamp = Annotated[int, Field(gt=-STAMP_MAX, lt=STAMP_MAX)]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Unit = Annotated[str, Field(max_length=20, pattern=r"^[^\x00-\x1f\x7f]*$")]
+# What a person said: some sign that is not blank, and no control but tab and the ends of lines.
+_SAID = r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*"
+Said = Annotated[str, Field(max_length=TEXT_LENGTH, pattern=rf"^{_SAID}[^\s\x00-\x1f\x7f]{_SAID}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -43,6 +56,8 @@ class Hello(Message):
     oldest: Annotated[int, Field(ge=1, le=1_000_000)]
     program: Annotated[str, Field(max_length=200)] = ""
     source: UUID
+    chat_after: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0  # a page's: the newest line that it has
+    page: bool = True  # false of staff: a program that only looks; nobody's page gives way, nobody is here by it
 
 
 class Channel(Message):
@@ -93,6 +108,19 @@ class Queue(Message):
     bytes: Annotated[int, Field(ge=0, le=SAMPLE_MAX)]
 
 
+class Played(Message):
+    """One publication that the station plays: whose, and what comes of it."""
+
+    publication: Annotated[str, Field(max_length=100)]
+    participant: Annotated[str, Field(max_length=100)]
+    by: Annotated[str, Field(max_length=40)]
+    source: Annotated[str, Field(max_length=40)]
+    state: Literal["idle", "connecting", "connected"]
+    frames_decoded: Annotated[int, Field(ge=0, le=SAMPLE_MAX)] = 0
+    audio_dbfs: Finite | None = None
+    dominant_hz: Finite | None = None
+
+
 class Call(Message):
     """The station's end of the call."""
 
@@ -100,6 +128,7 @@ class Call(Message):
     frames_decoded: Annotated[int, Field(ge=0, le=SAMPLE_MAX)] = 0
     audio_dbfs: Finite | None = None
     dominant_hz: Finite | None = None
+    people: Annotated[list[Played], Field(max_length=PLAYED_MAX)] = []
 
 
 class Loop(Message):
@@ -136,10 +165,37 @@ class Unwatch(Message):
     view: Annotated[int, Field(ge=0, le=65_535)]
 
 
+class Say(Message):
+    """A page's line of chat; ``line`` is the page's own name for it, the same when it is sent again."""
+
+    type: Literal["say"]
+    line: UUID
+    text: Said
+
+
+class PageSays(Message):
+    """What a page says of itself: what it sends, and how it finds the line."""
+
+    type: Literal["state"]
+    camera: bool
+    microphone: bool
+    screen: bool
+    network: Literal["good", "fair", "poor", "unknown"]
+
+
+class Mute(Message):
+    """A clinician asks somebody's page to switch its microphone off."""
+
+    type: Literal["mute"]
+    participant: Annotated[str, Field(min_length=1, max_length=60)]
+
+
 FromStation = Annotated[Hello | Announce | ClockAnswer | Status, Field(discriminator="type")]
-FromPage = Annotated[Hello | Watch | Unwatch | ClockAnswer, Field(discriminator="type")]
+FromPage = Annotated[
+    Hello | Watch | Unwatch | ClockAnswer | Say | PageSays | Mute, Field(discriminator="type")
+]
 FROM_STATION: TypeAdapter[Hello | Announce | ClockAnswer | Status] = TypeAdapter(FromStation)
-FROM_PAGE: TypeAdapter[Hello | Watch | Unwatch | ClockAnswer] = TypeAdapter(FromPage)
+FROM_PAGE: TypeAdapter[Hello | Watch | Unwatch | ClockAnswer | Say | PageSays | Mute] = TypeAdapter(FromPage)
 
 T = TypeVar("T")
 
@@ -154,6 +210,16 @@ def parse(adapter: TypeAdapter[T], text: str) -> T:
         place = error.errors(include_input=False, include_url=False, include_context=False)[0]["loc"]
         parts = [str(part) for part in place if isinstance(part, int) or (part.isidentifier() and len(part) <= 40)]
         raise MessageInvalid(field=".".join(parts) or "type") from None
+
+
+def forged(text: str) -> str | None:
+    """The action of the policy that a text pretends to order where no such message exists; None: none."""
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    kind = said.get("type") if isinstance(said, dict) else None
+    return FORGED.get(kind) if isinstance(kind, str) else None
 
 
 def check_stream(stream: AnnouncedStream) -> None:
@@ -182,11 +248,16 @@ def refusal(error: TelemedError, stream: int | None = None, seq: int | None = No
     return refused(error.code, error.params, stream, seq)
 
 
-def refused(code: str, params: dict[str, str | int], stream: int | None = None, seq: int | None = None) -> str:
+def refused(
+    code: str, params: dict[str, str | int], stream: int | None = None, seq: int | None = None,
+    line: UUID | None = None,
+) -> str:
     """The ``error`` message of a code."""
     message: dict[str, Any] = {"type": "error", "error": {"code": code, "params": params}}
     if stream is not None:
         message["stream"] = stream
     if seq is not None:
         message["seq"] = seq
+    if line is not None:
+        message["line"] = str(line)
     return json.dumps(message)

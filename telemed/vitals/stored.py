@@ -89,7 +89,6 @@ async def open_stored(connection: Connection, sealer: Sealer, consultation_id: U
     rows = await connection.fetch(SQL["attachments_of"], consultation_id)
     if any(row["patient_key"] is None for row in rows):
         raise KeyDestroyed()
-    patient_keys = {row["id"]: sealer.unwrap(bytes(row["patient_key"])) for row in rows}
     attached = {
         row["id"]: Attached(
             row["id"], micros(row["opened_at"]), None if row["closed_at"] is None else micros(row["closed_at"])
@@ -97,11 +96,15 @@ async def open_stored(connection: Connection, sealer: Sealer, consultation_id: U
         for row in rows
     }
     found = await connection.fetch(SQL["streams_of"], list(attached))
+    wrapped = {row["patient_key"] for row in found}
+    if None in wrapped:
+        raise KeyDestroyed()
+    patient_keys = {one: sealer.unwrap(bytes(one)) for one in wrapped}
     clocks = await _clocks(connection, found, attached)
     streams = []
     for row in found:
         interval, clock = attached[row["attachment_id"]], clocks[row["source"]]
-        key = DataKey(sealer.unwrap(bytes(row["key_wrapped"]), patient_keys[row["attachment_id"]]))
+        key = DataKey(sealer.unwrap(bytes(row["key_wrapped"]), patient_keys[row["patient_key"]]))
         streams.append(StoredStream(
             card_of(row, row["station_id"]), row["format"], row["born"], key, clock,
             interval.opened_us - clock.error_us(interval.opened_us),

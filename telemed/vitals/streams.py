@@ -107,6 +107,8 @@ async def _attachment(
     """The announced attachment's row; one that is not this station's is refused and the refusal recorded."""
     if attachment_id is None:
         return None
+    # A statement before the one that reads the patient's key: that one sees what this one waited for.
+    await connection.execute(SQL["hold_attachment"], attachment_id)
     row = await connection.fetchrow(SQL["find_attachment"], attachment_id)
     target = None if row is None else Target(
         "attachment", str(attachment_id), row["organisation_id"], row["patient_id"], row["station_id"]

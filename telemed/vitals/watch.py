@@ -1,103 +1,119 @@
-"""The consultation socket (protocol section 5): snapshot, events, live views, and the watch over who may watch.
+"""The consultation socket (protocol section 5): one page's connection, its live views, and the watch over who may stay.
 
-A clinician sees streams of the consultation's attachments alone, and only while the policy grants
-``consultation_socket.watch``. The socket ends within ``CHECK_SECONDS`` and a query when the sign-in ends or
-the policy no longer grants it; while the database is away nothing is known to have changed and it stays.
+What a page sees of people, chat and publications is ``consultation.attendance``; here are the socket, the clock and the
+vital signs, of the consultation's attachments alone and only while the policy grants ``consultation_socket.watch``. The
+socket ends within ``CHECK_SECONDS`` and a query when the sign-in or the seat ends or the policy no longer grants it;
+while the database is away nothing is known to have changed and it stays.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
+from uuid import UUID, uuid4
 
 import structlog
 from aiohttp import WSMsgType, web
 
 from telemed.audit import Actor
-from telemed.consultation.presence import StationPresence
-from telemed.consultation.rooms import Rooms
-from telemed.errors import DatabaseUnavailable, NotFound, NotSignedIn, TelemedError
-from telemed.identity.policy import Target, decide, record_denial, require
-from telemed.store.database import Connection, Database, DatabaseRefused, load_sql
+from telemed.consultation import door
+from telemed.consultation.attendance import Attendance, Json, Renew, RoomSurroundings
+from telemed.consultation.door import Room, TooManyMessages
+from telemed.consultation.pages import REFUSED_PER_MINUTE, WATCH_PER_MINUTE, Pace
+from telemed.consultation.people import PageState
+from telemed.errors import DatabaseUnavailable, NotFound, TelemedError
+from telemed.identity.policy import Denial, admits, decide, record_denial, require
+from telemed.store.database import DatabaseRefused
 from telemed.vitals.asked import Asked
 from telemed.vitals.clock import ASK_SECONDS, server_us
 from telemed.vitals.counters import REFUSED, WATCHERS
 from telemed.vitals.faults import HelloExpected, MessageInvalid, StreamUnknown, TooSlow
 from telemed.vitals.hub import Hub
-from telemed.vitals.messages import FROM_PAGE, ClockAnswer, Hello, Unwatch, Watch, agree, parse, refused
+from telemed.vitals.messages import (
+    FROM_PAGE,
+    ClockAnswer,
+    Hello,
+    Mute,
+    PageSays,
+    Say,
+    Unwatch,
+    Watch,
+    agree,
+    forged,
+    parse,
+    refused,
+)
 from telemed.vitals.trouble import trouble
 from telemed.vitals.watcher import Watcher
 
-SQL = load_sql("vitals")
 log = structlog.get_logger(__name__)
 
 HELLO_SECONDS: Final = 5.0  # as on the uplink
 CHECK_SECONDS: Final = 1.0  # between two looks at sign-in and policy; sockets end within two seconds
 WRITE_SECONDS: Final = 10.0  # a message that cannot be written for so long has no reader
 HEARTBEAT_SECONDS: Final = 10.0  # a ping; without its pong after half of it the page is gone
-FORWARDED: Final = frozenset({"consultation", "publications", "sender_report"})  # what a room's events may be here
-
-Alive = Callable[[Connection], Awaitable[bool]]
+SENT_ON: Final = frozenset({"sender_report", "chat", "mute"})  # passed on at once, without another look
+MESSAGES_WAITING: Final = 8  # in a page's mailbox; with more no further lines of chat are read for it
 
 
 @dataclass(frozen=True, slots=True)
 class WatchSurroundings:
-    """What a consultation socket works with. ``snapshot`` gives the consultation as the API shows it."""
+    """What a consultation socket works with."""
 
-    database: Database
-    rooms: Rooms
-    presence: StationPresence
+    room: RoomSurroundings
     hub: Hub
     boot_id: UUID
-    publications: Callable[[UUID], list[dict[str, Any]]]
-    snapshot: Callable[[Connection, UUID], Awaitable[dict[str, Any]]]
 
 
-def target_of(row: Any) -> Target:
-    """The consultation of a ``watched`` row as the policy sees it."""
-    return Target(
-        "consultation", str(row["id"]), row["organisation_id"], row["patient_id"], row["station_id"],
-        row["clinician_id"],
-    )
-
-
-async def find(connection: Connection, consultation_id: UUID) -> Any:
-    """The consultation's row with its attachments. Raises ``NotFound``."""
-    row = await connection.fetchrow(SQL["watched"], consultation_id)
-    if row is None:
-        raise NotFound()
-    return row
+def _never(actor: Actor, action: str) -> TelemedError | None:
+    """The refusal of an action that nobody with the actor's role may do on anything."""
+    try:
+        admits(actor, action)
+    except TelemedError as error:
+        return error
+    return None
 
 
 class ConsultationSocket:
-    """One page. ``alive`` asks whether its sign-in still holds."""
+    """One page. ``renew`` says who its person is now, or raises why it may not stay."""
 
     def __init__(
-        self, socket: web.WebSocketResponse, actor: Actor, row: Any, alive: Alive, around: WatchSurroundings
+        self, socket: web.WebSocketResponse, actor: Actor, room: Room, renew: Renew, around: WatchSurroundings
     ) -> None:
         self._socket = socket
-        self._actor = actor
-        self._id: UUID = row["id"]
-        self._station_id: int = row["station_id"]
-        self._alive = alive
+        self._id = room.id
+        self._station_id = room.station_id
+        self._renew = renew
         self._around = around
+        self._database = around.room.database
         self._watcher = Watcher()
+        self._attendance = Attendance(actor, room.id, renew, self, around.room, self._watcher.event)
         self._clock = Asked()
-        self._source: UUID | None = None
+        self._source = uuid4()  # until hello says it
         self._ask = True
         self._ending: TelemedError | None = None
+        self._farewell: Json | None = None
         self._closing = False
+        self._station_online: object = None
         self._check = asyncio.Event()
+        self._refusals = around.room.pages.pace(room.id, str(actor.id), "refused", REFUSED_PER_MINUTE)
+        self._watches = Pace(WATCH_PER_MINUTE)
+
+    @property
+    def source(self) -> UUID:
+        """The page's own name, the same after a reconnect."""
+        return self._source
 
     async def run(self) -> None:
         """Serve until either side ends it."""
         WATCHERS.inc()
         tasks: list[asyncio.Task[None]] = []
-        topics = (f"consultation:{self._id}", f"station:{self._station_id}", f"account:{self._actor.id}")
+        topics = [self._attendance.topic, *self._attendance.topics]
+        if self._station_id is not None:
+            topics.append(f"station:{self._station_id}")
         try:
             # Listen before the snapshot is taken, or a change between the two is missed.
             tasks = [asyncio.create_task(self._listen(topic)) for topic in topics]
@@ -114,12 +130,22 @@ class ConsultationSocket:
             await self._refuse_and_close(error)
         finally:
             WATCHERS.dec()
+            self._attendance.leave()
             self._around.hub.leave(self._watcher)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             if not self._socket.closed:
                 await self._socket.close()
+
+    def elsewhere(self) -> None:
+        """Another page of the same person took its place."""
+        self._watcher.event({"type": "elsewhere"})
+
+    def end(self, error: TelemedError) -> None:
+        """Close the socket with the error."""
+        self._ending = self._ending or error
+        self._watcher.wake()
 
     def going_away(self) -> None:
         """The server stops: close without blame; the page comes back."""
@@ -140,22 +166,30 @@ class ConsultationSocket:
             raise HelloExpected()
         version = agree(first)
         self._source = first.source
-        around = self._around
-        async with around.database.connection() as connection:
-            row = await find(connection, self._id)
-            snapshot = await around.snapshot(connection, self._id)
-        self._join(row, tell=False)
-        presence = around.presence.of(self._station_id)
-        self._watcher.event({
-            "type": "welcome", "protocol": version, "server": str(around.boot_id), "consultation": snapshot,
-            "publications": around.publications(self._id),
-            "station": {"online": presence is not None, "status": None if presence is None else presence.status},
-            "streams": around.hub.listing(self._watcher),
-        })
+        around, attendance = self._around, self._attendance
+        async with self._database.connection() as connection:
+            actor = await self._renew(connection)
+            room = await door.find(connection, self._id)
+            if (refusal := decide(actor, "consultation_socket.open", room.target)) is not None:
+                raise refusal()  # the page took its time to say hello, and its person lost the visit meanwhile
+            shown = await attendance.enter(connection, room, actor, first.chat_after, page=first.page)
+            self._join(actor, room, tell=False)
+            if not attendance.guest:
+                shown["station"] = self._station()
+            self._watcher.event({
+                "type": "welcome", "protocol": version, "server": str(around.boot_id), **shown,
+                "streams": around.hub.listing(self._watcher),
+            })
+            await attendance.after_welcome(connection, room)
+        self._check.set()
 
-    def _join(self, row: Any, *, tell: bool = True) -> None:
-        granted = decide(self._actor, "consultation_socket.watch", target_of(row)) is None
-        self._around.hub.join(self._watcher, row["attachments"] if granted else (), tell=tell)
+    def _station(self) -> Json:
+        presence = None if self._station_id is None else self._around.room.presence.of(self._station_id)
+        return {"online": presence is not None, "status": None if presence is None else presence.status}
+
+    def _join(self, actor: Actor, room: Room, *, tell: bool = True) -> None:
+        granted = decide(actor, "consultation_socket.watch", room.target) is None
+        self._around.hub.join(self._watcher, room.attachments if granted else (), tell=tell)
 
     async def _read(self) -> None:
         while True:
@@ -168,41 +202,70 @@ class ConsultationSocket:
                 return
 
     async def _handle(self, text: str, at_us: int) -> None:
+        line: UUID | None = None
+        if self._ending is not None:
+            return
         try:
             match parse(FROM_PAGE, text):
                 case Watch() as watch:
+                    self._watches.take()
                     await self._watch(watch)
                 case Unwatch() as unwatch:
                     self._around.hub.unwatch(self._watcher, unwatch.view)
                 case ClockAnswer() as answer:
                     if self._clock.answer(answer.echo, answer.stamp_us, at_us):
                         self._check.set()
+                case Say() as said:
+                    line = said.line
+                    await self._attendance.say(said.line, said.text)
+                case PageSays() as says:
+                    self._attendance.state(PageState(says.camera, says.microphone, says.screen, says.network))
+                case Mute() as mute:
+                    await self._attendance.mute(mute.participant)
                 case Hello():
                     raise MessageInvalid(field="type")
+        except MessageInvalid as error:
+            await self._invalid(text, error)
         except TelemedError as error:
+            self._refuse(error, line)
+
+    async def _invalid(self, text: str, error: MessageInvalid) -> None:
+        """Refuse what is no message; what only looks like a clinician's decision is audited as an attempt at it."""
+        action, actor = forged(text), self._attendance.actor
+        if action is None or (attempt := _never(actor, action)) is None:
             self._refuse(error)
+            return
+        with suppress(DatabaseUnavailable, DatabaseRefused, NotFound):  # it is refused all the same
+            async with self._database.connection() as connection:
+                attempt.denial = Denial(actor, action, (await door.find(connection, self._id)).target)
+            await record_denial(self._database, attempt)
+        self._refuse(attempt)
 
     async def _watch(self, watch: Watch) -> None:
-        async with self._around.database.connection() as connection:
-            row = await find(connection, self._id)
-            try:
-                await require(connection, self._actor, "consultation_socket.watch", target_of(row))
-            except TelemedError as error:
-                await record_denial(self._around.database, error)
-                raise
-        self._join(row)
+        async with self._database.connection() as connection:
+            actor = await self._renew(connection)
+            room = await door.find(connection, self._id)
+            await require(connection, actor, "consultation_socket.watch", room.target)
+        self._join(actor, room)
         if all(entry["stream"] != watch.stream for entry in self._around.hub.listing(self._watcher)):
             raise StreamUnknown(stream=watch.stream)
         self._around.hub.watch(self._watcher, watch.stream, watch.view)
 
-    def _refuse(self, error: TelemedError) -> None:
+    def _refuse(self, error: TelemedError, line: UUID | None = None) -> None:
+        """Tell the page of a refused message; too many of them end the socket."""
         REFUSED.labels("consultation", error.code).inc()
-        self._watcher.event_text(refused(error.code, error.params))
+        self._watcher.event_text(refused(error.code, error.params, line=line))
+        try:
+            self._refusals.take()
+        except TooManyMessages as flood:
+            self.end(flood)
 
     async def _refuse_and_close(self, error: TelemedError) -> None:
         REFUSED.labels("consultation", error.code).inc()
         try:
             async with asyncio.timeout(WRITE_SECONDS):
+                if self._farewell is not None:
+                    await self._socket.send_str(json.dumps(self._farewell))
                 await self._socket.send_str(refused(error.code, error.params))
                 await self._socket.close(code=4000, message=error.code.encode())
         except (TimeoutError, ConnectionError):
@@ -250,14 +313,24 @@ class ConsultationSocket:
             self._watcher.wake()
 
     async def _listen(self, topic: str) -> None:
-        allowed = FORWARDED if topic.startswith("consultation:") else frozenset({"station"})
-        with self._around.rooms.listen(topic) as listener:
+        station = topic.startswith("station:")
+        with self._around.room.rooms.listen(topic) as listener:
             while not listener.closed.is_set():
                 event = await listener.queue.get()
-                if event.get("type") in allowed:
-                    self._watcher.event(event)
-                if event.get("type") != "sender_report":
+                if station:
+                    self._hear_station(event)
+                else:
+                    self._attendance.event(event)
+                if event.get("type") not in SENT_ON or self._attendance.behind:
                     self._check.set()
+
+    def _hear_station(self, event: Json) -> None:
+        if event.get("type") == "station" and self._attendance.welcomed:
+            if not self._attendance.guest:
+                self._watcher.event(event)
+            if event.get("online") != self._station_online:
+                self._station_online = event.get("online")
+                self._attendance.stir()
 
     async def _checks(self) -> None:
         while True:
@@ -273,20 +346,22 @@ class ConsultationSocket:
                 continue
 
     async def _look(self) -> None:
-        async with self._around.database.connection() as connection:
-            alive = await self._alive(connection)
-            row = await connection.fetchrow(SQL["watched"], self._id)
-        if not alive:
-            self._end(NotSignedIn())
-            return
-        refusal = NotFound if row is None else decide(self._actor, "consultation_socket.open", target_of(row))
-        if refusal is not None:
-            self._end(refusal())
-            return
-        self._join(row)
-        if self._source is not None:
-            await self._clock.write(self._around.database, self._source, None)
-
-    def _end(self, error: TelemedError) -> None:
-        self._ending = self._ending or error
-        self._watcher.wake()
+        async with self._database.connection() as connection:
+            try:
+                actor = await self._renew(connection)
+                room = await door.find(connection, self._id)
+                refusal = decide(actor, "consultation_socket.open", room.target)
+                if refusal is not None:
+                    raise refusal()
+                self._join(actor, room)
+                await self._attendance.look(connection, room, actor)
+            except (DatabaseUnavailable, DatabaseRefused):
+                raise
+            except TelemedError as error:
+                if not isinstance(error, NotFound):
+                    self._farewell = await self._attendance.farewell(connection)
+                self.end(error)
+                return
+        if self._attendance.behind and self._watcher.waiting[0] < MESSAGES_WAITING:
+            self._check.set()
+        await self._clock.write(self._database, self._source, None)

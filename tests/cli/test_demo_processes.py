@@ -51,7 +51,10 @@ def test_the_demo_keeps_its_parts_running_and_takes_all_of_them_along(stage: Any
         assert complaints == ""
         assert not stage.alive(family)
     assert json.loads((home / "demo.json").read_text()) == record
-    for wanted in (demo.address, "demo-clinician", record["passwords"]["demo-clinician"], str(home)):
+    for wanted in (
+        demo.address, "demo-clinician-2", record["passwords"]["demo-clinician"], str(home),
+        f"{demo.address}/#/join/",
+    ):
         assert wanted in printed
 
 

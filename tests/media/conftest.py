@@ -19,10 +19,11 @@ from aiortc.mediastreams import AudioFrame, MediaStreamError, VideoFrame
 from aiortc.rtp import is_rtcp
 
 from telemed.consultation.rooms import Listener, Rooms
-from telemed.media.backend import Resource
+from telemed.media.backend import Publisher, Resource
 from telemed.media.offer import read_description
 from telemed.media.passthrough import PassThrough
 from telemed.media.rtp import PacketMalformed, RtpPacket, parse_rtcp, parse_rtp
+from tests.server.conftest import more_settings  # noqa: F401  (a fixture of the server's)
 
 WAIT_SECONDS = 20.0  # for any condition, on two busy cores
 ROOM = "6b1f5a52-6f0e-4a38-9d57-6f7f0c9a0001"
@@ -206,20 +207,23 @@ class Plane:
     rooms: Rooms
     stack: AsyncExitStack
 
-    async def publisher(self, *tracks: MediaStreamTrack | str, by: Any = "station", room: str = ROOM) -> Peer:
+    async def publisher(
+        self, *tracks: MediaStreamTrack | str, by: str = "station", source: Any = "camera", room: str = ROOM
+    ) -> Peer:
         """A connected publisher of these tracks; a kind instead of a track sends nothing by itself."""
         peer = new_peer()
         self.stack.push_async_callback(peer.close)
         for track in tracks:
             peer.pc.addTransceiver(track, direction="sendonly")
-        peer.resource = await self.media.publish(room, by, await peer.offer(), owner="station:1")
+        publisher = Publisher(f"{by}:1", by, source)
+        peer.resource = await self.media.publish(room, publisher, await peer.offer(), owner=f"{by}:1")
         await peer.accept(peer.resource.answer_sdp)
         publication = peer.resource.publication.id
         await until(lambda: any(p.id == publication for p in self.media.publications(room)), "publication is live")
         await until(lambda: peer.connected, "publisher is connected")
         return peer
 
-    async def viewer(self, publisher: Peer, *kinds: str) -> Peer:
+    async def viewer(self, publisher: Peer, *kinds: str, participant: str = "") -> Peer:
         """A connected viewer, joined: packets from now on are its."""
         assert publisher.resource is not None
         peer = new_peer()
@@ -227,7 +231,8 @@ class Plane:
         for kind in kinds:
             peer.pc.addTransceiver(kind, direction="recvonly")
         publication = publisher.resource.publication.id
-        peer.resource = await self.media.play(publication, await peer.offer(), owner="account:1")
+        offer = await peer.offer()
+        peer.resource = await self.media.play(publication, offer, participant=participant, owner="account:1")
         await peer.accept(peer.resource.answer_sdp)
         forwarder = self.media._live[publication].forwarder
         session = self.media._sessions[peer.resource.id]

@@ -69,12 +69,45 @@ STATISTICS = """async () => {
 }"""
 
 
-async def reaches(page: Any, what: str, holds: Any, seconds: float = 30.0) -> dict[str, Any]:
+CHECK = """async () => {
+  const answer = await fetch('/api/v1/checks', {method: 'POST'});
+  const check = (await answer.json()).check;
+  const stream = await navigator.mediaDevices.getUserMedia({audio: true, video: {width: 640, height: 360}});
+  const sends = new RTCPeerConnection();
+  for (const track of stream.getTracks()) sends.addTransceiver(track, {direction: 'sendonly', streams: [stream]});
+  await window.exchange(sends, `/whip/checks/${check}`);
+  while (sends.connectionState !== 'connected') await new Promise((done) => setTimeout(done, 50));
+  const sees = new RTCPeerConnection();
+  for (const kind of ['audio', 'video']) sees.addTransceiver(kind, {direction: 'recvonly'});
+  await window.exchange(sees, `/whep/checks/${check}`);
+  window.ended = new Promise((done) => { sends.onconnectionstatechange = () => done(sends.connectionState); });
+  window.sends = sends;
+  return check;
+}"""
+# What the page of the check shows in words: what came back, and how the relay received it.
+LINE = """async () => {
+  const came = [...(await window.pc.getStats()).values()].filter((row) => row.type === 'inbound-rtp');
+  const sent = [...(await window.sends.getStats()).values()];
+  const remote = sent.find((row) => row.type === 'remote-inbound-rtp' && row.kind === 'video');
+  const of = (kind, name) => (came.find((row) => row.kind === kind) || {})[name] || 0;
+  return {
+    frames: of('video', 'framesDecoded'), sound: of('audio', 'packetsReceived'), bytes: of('video', 'bytesReceived'),
+    lost: of('video', 'packetsLost') + of('audio', 'packetsLost'),
+    rtt: remote ? remote.roundTripTime : undefined,
+    trip: (sent.find((row) => row.type === 'candidate-pair' && row.nominated) || {}).currentRoundTripTime,
+    fraction: remote ? remote.fractionLost : undefined,
+  };
+}"""
+
+
+async def reaches(
+    page: Any, what: str, holds: Any, seconds: float = 30.0, statistics: str = STATISTICS
+) -> dict[str, Any]:
     """The page's statistics, once ``holds`` is true of them."""
     numbers: dict[str, Any] = {}
     async with asyncio.timeout(seconds):
         while True:
-            numbers = await page.evaluate(STATISTICS)
+            numbers = await page.evaluate(statistics)
             if holds(numbers):
                 return numbers
             await asyncio.sleep(0.1)
@@ -107,7 +140,7 @@ async def test_chromium_publishes_and_plays(server: Any, wait: Any, monkeypatch:
             assert await publishing.evaluate(SIGN_IN, [server.seed.logins["clinician"], PASSWORD]) == 201
             await publishing.evaluate(PUBLISH, room)
             publication = (await wait(lambda: media.publications(room), "the publication is live"))[0]
-            assert (publication.by, publication.kinds) == ("clinician", ("audio", "video"))
+            assert (publication.publisher.by, publication.kinds) == ("clinician", ("audio", "video"))
 
             with rooms.listen(f"consultation:{room}") as listener:
                 await playing.evaluate(PLAY, publication.id)
@@ -135,5 +168,36 @@ async def test_chromium_publishes_and_plays(server: Any, wait: Any, monkeypatch:
                 " || window.pc.getReceivers().every((r) => r.transport.state === 'closed')"
             )
             assert media.stats().publications == 0
+        finally:
+            await browser.close()
+
+
+async def test_chromium_checks_its_call_without_a_name(server: Any, wait: Any) -> None:  # noqa: F811
+    """Its own picture and voice through our relay: loss, round trip and bytes are there to be told in words."""
+    media = server.app[keys.MEDIA]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=ARGUMENTS, chromium_sandbox=False, headless=True
+        )
+        try:
+            context = await browser.new_context()
+            await context.add_init_script(EXCHANGE)
+            page = await context.new_page()
+            await page.goto(f"{server.url}/healthz")
+            check = await page.evaluate(CHECK)
+            assert len(media.publications(f"check-{check}")) == 1
+            numbers = await reaches(
+                page, "everything is measured", statistics=LINE,
+                holds=lambda n: n["frames"] > 20 and n["sound"] > 50 and n["fraction"] is not None,
+            )
+            assert numbers["lost"] == 0 and numbers["fraction"] == 0
+            assert 0 <= numbers["trip"] < 5
+            assert numbers["bytes"] > 5_000
+            status = await page.evaluate(
+                "async (check) => (await fetch(`/api/v1/checks/${check}`, {method: 'DELETE'})).status", check
+            )
+            assert status == 204
+            assert await page.evaluate("() => window.ended") in ("closed", "disconnected", "failed")
+            await wait(lambda: not media._sessions, "nothing is left of it")
         finally:
             await browser.close()

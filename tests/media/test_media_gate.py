@@ -9,9 +9,11 @@ from typing import Any
 
 from aioice import stun
 
+from telemed.media.backend import Publisher
 from telemed.media.offer import read_description
 from telemed.media.passthrough import PassThrough
 
+STATION = Publisher("station:1", "station")
 FLOOD_SECONDS = 1 / 500  # 500 datagrams a second
 # A DTLS 1.2 ClientHello record (RFC 6347 section 4.1) with nothing sensible inside.
 CLIENT_HELLO = bytes.fromhex("16fefd00000000000000000064010000580000000000000058fefd") + os.urandom(86)
@@ -44,7 +46,7 @@ async def test_three_of_three_calls_connect_under_a_flood(plane: Any, wait: Any,
         room, before = f"room {number}", plane.media.stats().datagrams_refused
         caller = peer()
         caller.pc.addTransceiver("video", direction="sendonly")
-        made = await plane.media.publish(room, "station", await caller.offer())
+        made = await plane.media.publish(room, STATION, await caller.offer())
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             stranger.setblocking(False)
             flooding = asyncio.ensure_future(flood(door(made.answer_sdp), stranger))
@@ -67,7 +69,7 @@ async def test_an_address_that_is_a_routers_is_announced_and_listened_for_everyw
     media = PassThrough(("203.0.113.7", "127.0.0.1"), plane.rooms)
     caller = peer()
     caller.pc.addTransceiver("video", direction="sendonly")
-    answer = (await media.publish("room", "station", await caller.offer())).answer_sdp
+    answer = (await media.publish("room", STATION, await caller.offer())).answer_sdp
     candidates = [line.split() for line in answer.splitlines() if line.startswith("a=candidate:")]
     assert [parts[4] for parts in candidates] == ["203.0.113.7", "127.0.0.1"]
     assert "0.0.0.0" not in "".join(line for line in answer.splitlines() if "candidate" in line)

@@ -73,7 +73,10 @@ async def test_a_call_from_offer_to_end(call: Call, wait: Any, peer: Any, pictur
     publication = event["publications"][0]
     assert event == {
         "type": "publications",
-        "publications": [{"id": publication["id"], "by": "station", "kinds": ["audio", "video"]}],
+        "publications": [{
+            "id": publication["id"], "by": "station", "participant": f"station:{call.server.seed.station_id}",
+            "source": "camera", "kinds": ["audio", "video"],
+        }],
     }
     for kind in ("audio", "video"):
         page.pc.addTransceiver(kind, direction="recvonly")
@@ -146,13 +149,15 @@ async def test_who_may_and_what_is_refused(call: Call, peer: Any, stranger: Any)
     sender.pc.addTransceiver("video", direction="sendonly")
     offer = await sender.offer()
     whip = f"/whip/{call.room}"
-    assert (await call.post(whip, offer, "operator"))[0] == 403
     outsider = {"Authorization": f"Bearer {stranger.station_key}"}
     assert (await call.post(whip, offer, **outsider))[0] == 404
     assert (await call.post(whip, offer, Authorization="Bearer nobody"))[0] == 401
     assert (await call.post(whip, offer, "clinician", Origin="https://elsewhere.invalid"))[0] == 403
     assert (await call.post(f"/whip/{uuid4()}", offer))[0] == 404
     assert (await call.post("/whip/not-a-room", offer))[0] == 404
+    for query in ("?source=face", "?source=camera&source=exam", "?other=1"):
+        status, _, text = await call.post(whip + query, offer)
+        assert (status, code(text)) == (400, "invalid_request")
     for body, kind, expected in (
         (offer, "text/plain", (415, "media_type_unsupported")),
         ("hello", SDP, (400, "sdp_invalid")),

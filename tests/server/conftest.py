@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from aiohttp.test_utils import unused_port
 from yarl import URL
 
 from telemed.app import build_app
+from telemed.consultation import consultations, tickets
 from telemed.http import keys
 from telemed.identity import accounts, organisations, sign_ins, stations
 from telemed.identity.passwords import hash_password
@@ -86,6 +88,26 @@ class Client:
         return answer
 
 
+class Guest(Client):
+    """A guest's browser: once it has joined, every request names its seat."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.seat = ""
+
+    async def send(self, method: str, path: str, json: Any = None, **kwargs: Any) -> tuple[int, Any]:
+        named = f"{path}{'&' if '?' in path else '?'}as={self.seat}" if self.seat else path
+        return await super().send(method, named, json, **kwargs)
+
+    async def join(self, ticket: str, name: str | None = None, language: str = "bg") -> tuple[int, Any]:
+        """Joined, or why not; once joined the browser acts by this seat."""
+        wanted = {"ticket": ticket, "name": name, "language": language}
+        status, answer = await Client.send(self, "POST", "/api/v1/visits", wanted)
+        if status == 201:
+            self.seat = answer["seat"]
+        return status, answer
+
+
 @dataclass
 class Server:
     """The running server. ``client(role)`` is a client signed in with that role of the seed."""
@@ -103,6 +125,35 @@ class Server:
         client = Client(self.url)
         self.clients.append(client)
         return client
+
+    async def guest(self) -> Guest:
+        guest = Guest(self.url)
+        self.clients.append(guest)
+        return guest
+
+    async def visit(
+        self, in_minutes: float | None = None, *, clinician: str | None = "clinician", at_station: bool = False
+    ) -> UUID:
+        """A consultation of the seed's first patient: an appointment in so many minutes, or a walk-in, which waits."""
+        sealer, seed = self.app[keys.SEALER], self.seed
+        async with self.database.transaction() as connection:
+            station = await stations.get(connection, seed.station_id) if at_station else None
+            patient = await patients.get(connection, sealer, seed.patients[0])
+            made = await consultations.create(
+                connection, sealer, patient, station, None if clinician is None else seed.accounts[clinician],
+                None if in_minutes is None else datetime.now(UTC) + timedelta(minutes=in_minutes),
+            )
+        return made.id
+
+    async def ticket(self, consultation_id: UUID, role: Any = "patient", name: str | None = None) -> str:
+        """The token of a ticket for the consultation."""
+        sealer = self.app[keys.SEALER]
+        async with self.database.transaction() as connection:
+            found = await consultations.get(connection, sealer, consultation_id)
+            _, token = await tickets.create(
+                connection, sealer, found, role, name, "bg", self.seed.accounts["operator"]
+            )
+        return token
 
     async def client(self, role: str, seed: Seed | None = None) -> Client:
         """Signed in without typing the password, which takes argon2id its 50 ms (test_accounts types it)."""
@@ -139,12 +190,20 @@ async def make_seed(app: web.Application, prefix: str = "demo") -> Seed:
 
 
 @pytest.fixture
-async def server(database_urls: Any, key_file: Path, tmp_path: Path) -> AsyncIterator[Server]:
+def more_settings() -> dict[str, Any]:
+    """Settings of the server beside those that every test needs; a module that wants some has its own."""
+    return {}
+
+
+@pytest.fixture
+async def server(
+    database_urls: Any, key_file: Path, tmp_path: Path, more_settings: dict[str, Any]
+) -> AsyncIterator[Server]:
     """A running server with a seed."""
     port = unused_port()
     settings = Settings(
         home=tmp_path, host="127.0.0.1", port=port, key_file=key_file,
-        database_url=database_urls.server, database_owner_url=database_urls.owner,
+        database_url=database_urls.server, database_owner_url=database_urls.owner, **more_settings,
     )
     app = build_app(settings)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)

@@ -27,7 +27,7 @@ async def test_signing_in_gives_a_cookie_that_scripts_cannot_read(server: Any) -
     answer = await client.sign_in("Demo-Clinician")  # logins do not mind case
     assert answer["roles"] == ["clinician"]
     assert answer["organisation"] == {
-        "id": str(server.seed.organisation_id), "name": "demo organisation", "zone": "Europe/Sofia",
+        "id": str(server.seed.organisation_id), "name": "demo organisation", "zone": "Europe/Sofia", "phone": "",
     }
     cookie = cookie_of(client)
     assert (cookie.key, cookie["httponly"], cookie["samesite"], cookie["path"]) == ("telemed", True, "Strict", "/")
@@ -263,3 +263,18 @@ def test_an_address_that_tries_many_logins_is_limited() -> None:
     with pytest.raises(TooManyAttempts):
         limits.begin("another", "address")
     limits.begin("another", "another address")
+
+
+def test_what_needs_no_sign_in_is_counted_by_address_and_by_kind() -> None:
+    now = [0.0]
+    limits = Limits(lambda: now[0])
+    for _ in range(3):
+        limits.count("visit", "address", 3)
+    with pytest.raises(TooManyAttempts) as refused:
+        limits.count("visit", "address", 3)
+    assert refused.value.params == {"seconds": 60}
+    limits.count("visit", "another address", 3)
+    limits.count("check", "address", 3)
+    limits.begin("login", "address")
+    now[0] = WINDOW_SECONDS
+    limits.count("visit", "address", 3)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -23,9 +25,16 @@ async def world(server: Any) -> dict[str, str]:
     """Path of every route that reads patient data, by the action."""
     operator, clinician = await server.client("operator"), await server.client("clinician")
     where = {"station_id": server.seed.station_id, "patient_id": str(server.seed.patients[0])}
-    _, consultation = await operator.post("/api/v1/consultations", where)
+    soon = (datetime.now(UTC) + timedelta(minutes=10)).isoformat()
+    _, consultation = await operator.post("/api/v1/consultations", where | {"scheduled_at": soon})
+    await operator.post(f"/api/v1/consultations/{consultation['id']}/arrive")
     await operator.post("/api/v1/attachments", where | {"consultation_id": consultation["id"]})
     await clinician.post(f"/api/v1/consultations/{consultation['id']}/admit")
+    status, line = await clinician.send(
+        "POST", f"/api/v1/consultations/{consultation['id']}/files?name=x.txt&line={uuid4()}",
+        data=b"demo text", headers={"Content-Type": "text/plain"},
+    )
+    assert status == 201, line
     patient, one = f"/api/v1/patients/{server.seed.patients[0]}", f"/api/v1/consultations/{consultation['id']}"
     return {
         "GET /api/v1/patients": "/api/v1/patients",
@@ -34,6 +43,12 @@ async def world(server: Any) -> dict[str, str]:
         "GET /api/v1/consultations": "/api/v1/consultations",
         "GET /api/v1/consultations/{id}": one,
         "GET /api/v1/consultations/{id}/review": f"{one}/review",
+        "GET /api/v1/consultations/{id}/calendar": f"{one}/calendar",
+        "GET /api/v1/consultations/{id}/tickets": f"{one}/tickets",
+        "GET /api/v1/consultations/{id}/place": f"{one}/place",
+        "GET /api/v1/consultations/{id}/notes": f"{one}/notes",
+        "GET /api/v1/consultations/{id}/chat": f"{one}/chat",
+        "GET /api/v1/consultations/{id}/files/{file}": f"{one}/files/{line['file']['id']}",
         "GET /api/v1/consultations/{id}/waves": f"{one}/waves?kind=ecg&from_us=0&to_us=1000000&view=raw",
         "GET /api/v1/attachments": f"/api/v1/attachments?station_id={server.seed.station_id}",
     }

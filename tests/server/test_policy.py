@@ -6,23 +6,23 @@ with a capital letter are of the same organisation as the objects; the strangers
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
-import aiohttp.web
-import pytest
 
-from telemed.audit import Actor
 from telemed.http import keys
-from telemed.http.route import PolicyIncomplete, Route, mount
-from telemed.identity import policy
-from telemed.identity.policy import POLICY, Target
+from telemed.http.route import Route
 
-# C the consultation's clinician, c another clinician, O operator, A administrator, U auditor, S its station.
-EVERYBODY, PEOPLE = "CcOAUS-", "CcOAU"
+PLACE = {"address": "Demo village 1", "phone": ""}
+
+# C the consultation's clinician, I one invited beside, c another clinician, O operator, A administrator, U auditor,
+# S its station. Guests of the visit: P patient, R relative and N interpreter, admitted; w the patient's second browser.
+EVERYBODY, PEOPLE, GUESTS, ROOM = "CIcOAUSPRNw-", "CIcOAU", "PRNw", "CIOPRN"
 GRANTED: dict[str, str] = {
     "GET /": EVERYBODY,
+    "HEAD /": EVERYBODY,
     "GET /{file}": EVERYBODY,
     "GET /healthz": EVERYBODY,
     "GET /metrics": EVERYBODY,
@@ -32,46 +32,85 @@ GRANTED: dict[str, str] = {
     "PATCH /api/v1/me": PEOPLE,
     "GET /api/v1/me/sign-ins": PEOPLE,
     "DELETE /api/v1/me/sign-ins/{id}": PEOPLE,
+    "PATCH /api/v1/organisation": "A",
     "GET /api/v1/accounts": "A",
     "POST /api/v1/accounts": "A",
     "POST /api/v1/accounts/{id}/disable": "A",
+    "GET /api/v1/colleagues": "CIcO",
     "GET /api/v1/stations": PEOPLE,
     "POST /api/v1/stations": "A",
     "GET /api/v1/stations/{id}/keys": "AU",
     "POST /api/v1/stations/{id}/keys": "A",
     "DELETE /api/v1/stations/{id}/keys/{key_id}": "A",
     "GET /api/v1/stations/{id}/events": "OAU",
-    "GET /api/v1/patients": "CcO",
-    "POST /api/v1/patients": "CcO",
-    "GET /api/v1/patients/{id}": "CcO",
+    "GET /api/v1/patients": "CIcO",
+    "POST /api/v1/patients": "CIcO",
+    "GET /api/v1/patients/{id}": "CIcO",
+    "POST /api/v1/patients/{id}/merge": "CIcO",
+    "POST /api/v1/identifiers/check": "CIcO",
     "DELETE /api/v1/patients/{id}/key": "A",
-    "POST /api/v1/patients/{id}/consents": "CcO",
-    "GET /api/v1/patients/{id}/consents": "CcOU",
-    "GET /api/v1/consultations": "CcO",
-    "POST /api/v1/consultations": "CcO",
-    "GET /api/v1/consultations/{id}": "CO",
+    "POST /api/v1/patients/{id}/consents": "CIcO",
+    "GET /api/v1/patients/{id}/consents": "CIcOU",
+    "GET /api/v1/consultations": "CIcO",
+    "POST /api/v1/consultations": "CIcO",
+    "GET /api/v1/consultations/{id}": "CIO",
     "POST /api/v1/consultations/{id}/admit": "C",
     "POST /api/v1/consultations/{id}/end": "C",
     "POST /api/v1/consultations/{id}/cancel": "CO",
-    "GET /api/v1/consultations/{id}/waves": "C",
-    "GET /api/v1/consultations/{id}/review": "C",
+    "POST /api/v1/consultations/{id}/move": "CO",
+    "POST /api/v1/consultations/{id}/arrive": "CO",
+    "POST /api/v1/consultations/{id}/miss": "CO",
+    "POST /api/v1/consultations/{id}/handover": "CO",
+    "POST /api/v1/consultations/{id}/phone": "CO",
+    "POST /api/v1/consultations/{id}/vitals": "C",
+    "GET /api/v1/consultations/{id}/calendar": "CO",
+    "GET /api/v1/consultations/{id}/place": "CIO",
+    "PUT /api/v1/consultations/{id}/place": "CIO",
+    "POST /api/v1/consultations/{id}/participants": "C",
+    "DELETE /api/v1/consultations/{id}/participants/{account_id}": "C",
+    "GET /api/v1/consultations/{id}/tickets": "CO",
+    "POST /api/v1/consultations/{id}/tickets": "CO",
+    "DELETE /api/v1/consultations/{id}/tickets/{ticket}": "CO",
+    "POST /api/v1/consultations/{id}/seats/{seat}/admit": "CI",
+    "POST /api/v1/consultations/{id}/seats/{seat}/refuse": "CI",
+    "POST /api/v1/consultations/{id}/seats/{seat}/remove": "CI",
+    "GET /api/v1/consultations/{id}/chat": ROOM,
+    "POST /api/v1/consultations/{id}/files": ROOM,
+    "GET /api/v1/consultations/{id}/files/{file}": ROOM,
+    "GET /api/v1/consultations/{id}/notes": "CI",
+    "PUT /api/v1/consultations/{id}/draft": "C",
+    "POST /api/v1/consultations/{id}/sign": "C",
+    "POST /api/v1/consultations/{id}/amend": "C",
+    "GET /api/v1/consultations/{id}/waves": "CI",
+    "GET /api/v1/consultations/{id}/review": "CI",
+    "POST /api/v1/visits/look": EVERYBODY,
+    "POST /api/v1/visits": EVERYBODY,
+    "GET /api/v1/visit": GUESTS,
+    "POST /api/v1/visit/leave": GUESTS,
+    "POST /api/v1/visit/consent": "PR",
+    "PUT /api/v1/visit/place": "PR",
+    "POST /api/v1/checks": EVERYBODY,
+    "DELETE /api/v1/checks/{check}": EVERYBODY,
+    "POST /whip/checks/{check}": EVERYBODY,
+    "POST /whep/checks/{check}": EVERYBODY,
     "POST /api/v1/attachments": "O",
     "POST /api/v1/attachments/{id}/close": "O",
     "GET /api/v1/attachments": "O",
     "GET /api/v1/audit": "AU",
     "GET /ws/station": "S",
-    "GET /ws/consultations/{id}": "C",
+    "GET /ws/consultations/{id}": "CIO" + GUESTS,
+    "GET /ws/notices": "CIcO",
     "OPTIONS /whip/{room}": EVERYBODY,
-    "POST /whip/{room}": "CS",
+    "POST /whip/{room}": "S" + ROOM,
     "OPTIONS /whip/resources/{resource}": EVERYBODY,
-    "PATCH /whip/resources/{resource}": "CcS",
-    "DELETE /whip/resources/{resource}": "CcS",
+    "PATCH /whip/resources/{resource}": "cwS" + ROOM,
+    "DELETE /whip/resources/{resource}": "cwS" + ROOM,
     "OPTIONS /whep/{publication}": EVERYBODY,
     "HEAD /whep/{publication}": EVERYBODY,
-    "POST /whep/{publication}": "CcS",
+    "POST /whep/{publication}": "cwS" + ROOM,
     "OPTIONS /whep/resources/{resource}": EVERYBODY,
-    "PATCH /whep/resources/{resource}": "CcS",
-    "DELETE /whep/resources/{resource}": "CcS",
+    "PATCH /whep/resources/{resource}": "cwS" + ROOM,
+    "DELETE /whep/resources/{resource}": "cwS" + ROOM,
     "DELETE /api/v1/sign-in": PEOPLE,
 }
 # Publications and resources are random names: whoever may have one is told that this one does not exist.
@@ -83,13 +122,10 @@ RANDOM_NAMES = {
 OWN_ORGANISATION = {
     name for name in GRANTED if "{id}" not in name and "{room}" not in name
 } - {"POST /api/v1/consultations", "POST /api/v1/attachments", "GET /api/v1/attachments"}
-MESSAGES: dict[str, str] = {
-    "station_socket.hello": "S", "station_socket.announce": "S", "station_socket.frame": "S",
-    "station_socket.chunk": "S", "station_socket.clock": "S", "station_socket.status": "S",
-    "consultation_socket.hello": "C", "consultation_socket.clock": "C", "consultation_socket.watch": "C",
-    "consultation_socket.unwatch": "C",
-}
-LAST = ("end", "key", "disable", "close", "sign-in", "keys/{key_id}")  # what ends something runs after the rest
+# What ends something runs after the rest, in this order.
+LAST = ("{account_id}", "/key", "/disable", "/close", "keys/{key_id}", "/end", "/sign-in")
+NOBODY = ("-", "invented key", "invented seat", "signed out", "sent away")
+OF_THE_VISIT = (*GUESTS, "sent away")
 
 
 def name_of(row: Route) -> str:
@@ -104,6 +140,8 @@ class World:
         self.clients: dict[str, Any] = {}
         self.headers: dict[str, dict[str, str]] = {}
         self.ids: dict[str, str] = {}
+        self.tickets: dict[str, str] = {}
+        self.over = False
 
     async def prepare(self) -> None:
         server, seed = self.server, self.seed
@@ -111,12 +149,15 @@ class World:
             self.clients[letter] = await server.client(role)
             self.clients[f"stranger {role}"] = await server.client(role, self.stranger)
         body = {"login": "demo-clinician-2", "name": "Demo clinician 2", "password": "another one"}
-        for login, role in (("demo-clinician-2", "clinician"), ("demo-victim", "operator")):
+        for login, role in (
+            ("demo-clinician-2", "clinician"), ("demo-clinician-3", "clinician"), ("demo-victim", "operator")
+        ):
             status, made = await self.clients["A"].post("/api/v1/accounts", body | {"login": login, "roles": [role]})
             assert status == 201
-        self.ids["account"] = made["id"]
-        self.clients["c"] = await server.anonymous()
-        await self.clients["c"].sign_in("demo-clinician-2", "another one")
+            self.ids[login] = made["id"]
+        for letter, login in (("c", "demo-clinician-2"), ("I", "demo-clinician-3")):
+            self.clients[letter] = await server.anonymous()
+            await self.clients[letter].sign_in(login, "another one")
         self.clients["-"] = await server.anonymous()
         gone = await server.client("clinician")
         token = next(iter(gone.http.cookie_jar)).value
@@ -134,26 +175,68 @@ class World:
         _, attachment = await self.clients["O"].post(
             "/api/v1/attachments", where | {"consultation_id": consultation["id"]}
         )
-        assert (await self.clients["C"].post(f"/api/v1/consultations/{consultation['id']}/admit"))[0] == 200
+        self.ids |= {"consultation": consultation["id"], "attachment": attachment["id"]}
+        await self.prepare_guests(UUID(consultation["id"]))
+        invited = {"account_id": self.ids["demo-clinician-3"]}
+        path = f"/api/v1/consultations/{consultation['id']}/participants"
+        assert (await self.clients["C"].post(path, invited))[0] in (200, 201)
         _, key = await self.clients["A"].post(f"/api/v1/stations/{seed.station_id}/keys")
-        self.ids |= {"consultation": consultation["id"], "attachment": attachment["id"], "key": key["id"]}
+        self.ids["key"] = key["id"]
+
+    async def prepare_guests(self, consultation_id: UUID) -> None:
+        """Join the guests, admit the consultation and with it the patient's first browser, then the others."""
+        server = self.server
+        for letter, role in (("P", "patient"), ("R", "relative"), ("N", "interpreter"), ("sent away", "relative")):
+            await self.join(letter, server, consultation_id, role)
+        self.clients["w"], self.tickets["w"] = await server.guest(), self.tickets["P"]
+        assert (await self.clients["w"].join(self.tickets["w"]))[0] == 201
+        path = f"/api/v1/consultations/{consultation_id}"
+        assert (await self.clients["C"].post(f"{path}/admit"))[0] == 200
+        for letter, decision in (("R", "admit"), ("N", "admit"), ("sent away", "refuse")):
+            seat = self.clients[letter].seat
+            assert (await self.clients["C"].post(f"{path}/seats/{seat}/{decision}"))[0] == 200
+        for name, where in (
+            ("guest elsewhere", server), ("stranger guest", replace(server, seed=self.stranger)),
+        ):
+            visit = await where.visit()
+            await self.join(name, where, visit, "patient")
+            clinician = await where.client("clinician")
+            assert (await clinician.post(f"/api/v1/consultations/{visit}/admit"))[0] == 200
+        spare = await server.guest()
+        await spare.join(await server.ticket(consultation_id, "relative"))
+        _, listed = await self.clients["O"].get(f"{path}/tickets")
+        self.ids |= {"seat": spare.seat, "ticket": listed["tickets"][-1]["id"]}
+        self.clients["invented seat"] = await server.guest()
+        self.clients["invented seat"].seat = str(uuid4())
+
+    async def join(self, name: str, server: Any, consultation_id: UUID, role: str) -> None:
+        self.tickets[name] = await server.ticket(consultation_id, role)
+        self.clients[name] = await server.guest()
+        assert (await self.clients[name].join(self.tickets[name]))[0] == 201
 
     def path_of(self, name: str) -> str:
         path = name.partition(" ")[2]
         objects = {
-            "/accounts/": self.ids["account"], "/stations/": str(self.seed.station_id),
+            "/accounts/": self.ids["demo-victim"], "/stations/": str(self.seed.station_id),
             "/patients/": str(self.seed.patients[1]), "/consultations/": self.ids["consultation"],
             "/attachments/": self.ids["attachment"], "/sign-ins/": "0" * 24,
         }
         for part, value in objects.items():
             if part in path:
                 path = path.replace("{id}", value)
-        path = path.replace("{key_id}", self.ids["key"]).replace("{room}", self.ids["consultation"])
-        path = path.replace("{resource}", "nothing").replace("{publication}", str(uuid4())).replace("{file}", "no.js")
+        for part, value in {
+            "{key_id}": self.ids["key"], "{room}": self.ids["consultation"], "{ticket}": self.ids["ticket"],
+            "{seat}": self.ids["seat"], "{account_id}": self.ids["demo-clinician-3"], "{resource}": "nothing",
+            "{publication}": str(uuid4()), "{check}": str(uuid4()), "/files/{file}": f"/files/{uuid4()}",
+            "/{file}": "/no.js",
+        }.items():
+            path = path.replace(part, value)
         if name == "GET /api/v1/attachments":
             path += f"?station_id={self.seed.station_id}"
         if path.endswith("/waves"):
             path += "?kind=ecg&from_us=0&to_us=1000000&view=raw"
+        if path.endswith("/files"):
+            path += f"?name=x.txt&line={uuid4()}"
         return path
 
     def body_of(self, name: str) -> Any:
@@ -169,6 +252,23 @@ class World:
             },
             "POST /api/v1/consultations": where,
             "POST /api/v1/attachments": where,
+            "PATCH /api/v1/organisation": {"phone": "+359 38 000 000"},
+            "POST /api/v1/patients/{id}/merge": {"into": str(self.seed.patients[0]), "reason": "same_person"},
+            "POST /api/v1/identifiers/check": {"system": "demo", "value": "1"},
+            "POST /api/v1/consultations/{id}/move": {"scheduled_at": "2031-06-10T10:00:00Z", "minutes": 30},
+            "POST /api/v1/consultations/{id}/handover": {"clinician_id": str(uuid4())},
+            "POST /api/v1/consultations/{id}/phone": {"on": False},
+            "POST /api/v1/consultations/{id}/vitals": {"shared": False},
+            "PUT /api/v1/consultations/{id}/place": PLACE,
+            "POST /api/v1/consultations/{id}/participants": {"account_id": self.ids["demo-clinician-3"]},
+            "POST /api/v1/consultations/{id}/tickets": {"role": "relative", "language": "bg"},
+            "PUT /api/v1/consultations/{id}/draft": {"text": "x"},
+            "POST /api/v1/consultations/{id}/sign": {"text": "x"},
+            "POST /api/v1/consultations/{id}/amend": {"text": "x", "reason": "x"},
+            "POST /api/v1/visits/look": {"ticket": self.tickets["P"]},
+            "POST /api/v1/visits": {"ticket": "x" * 43, "language": "bg"},
+            "POST /api/v1/visit/consent": {"given": True, "version": "1", "language": "bg"},
+            "PUT /api/v1/visit/place": PLACE,
         }.get(name)
 
     async def attempt(self, who: str, name: str) -> tuple[int, str]:
@@ -177,15 +277,20 @@ class World:
         method = name.partition(" ")[0]
         if "/ws/" in name:
             headers |= {"Origin": client.url}
+            path = self.path_of(name) + (f"?as={client.seat}" if getattr(client, "seat", "") else "")
             try:
-                async with client.http.ws_connect(self.path_of(name), headers=headers):
+                async with client.http.ws_connect(path, headers=headers):
                     return 101, ""
             except aiohttp.WSServerHandshakeError as error:
                 return error.status, {401: "not_signed_in", 403: "forbidden", 404: "not_found"}[error.status]
-        sdp: dict[str, Any] = {}
-        if name in ("POST /whip/{room}", "POST /whep/{publication}"):
-            sdp, headers["Content-Type"] = {"data": "v=0"}, "application/sdp"
-        status, answer = await client.send(method, self.path_of(name), self.body_of(name), headers=headers, **sdp)
+        raw: dict[str, Any] = {}
+        if name.startswith(("POST /whip", "POST /whep")):
+            raw, headers["Content-Type"] = {"data": "v=0"}, "application/sdp"
+        elif name.endswith("/files"):
+            raw, headers["Content-Type"] = {"data": b"x"}, "text/plain"
+        status, answer = await client.send(method, self.path_of(name), self.body_of(name), headers=headers, **raw)
+        if name == "POST /api/v1/visit/leave" and status == 200:
+            assert (await client.join(self.tickets[who]))[0] == 201  # what follows is tried on guests that are here
         return status, answer["error"]["code"] if isinstance(answer, dict) and "error" in answer else ""
 
     def expected(self, who: str, name: str) -> set[int]:
@@ -193,14 +298,22 @@ class World:
         granted = GRANTED[name]
         if granted == EVERYBODY:
             return set()
-        if who in ("-", "invented key", "signed out"):
+        if who == "sent away" and name == "GET /api/v1/visit":
+            return set()  # it is told why
+        if who in NOBODY or (self.over and who in OF_THE_VISIT):
             return {401}
+        if who in GUESTS:
+            return set() if who in granted else {403}
+        if "guest" in who:
+            if "P" not in granted:
+                return {403}
+            return set() if name in OWN_ORGANISATION or name in RANDOM_NAMES else {404}
         if "station" in who or who == "S":
             if "S" not in granted:
                 return {401}  # a station's key opens nothing but the station's own doors
             return set() if who == "S" or name == "GET /ws/station" or name in RANDOM_NAMES else {404}
         role = who.removeprefix("stranger ")
-        letters = {"clinician": "Cc", "operator": "O", "administrator": "A", "auditor": "U"}.get(role, who)
+        letters = {"clinician": "CIc", "operator": "O", "administrator": "A", "auditor": "U"}.get(role, who)
         may = any(letter in granted for letter in letters)
         if not who.startswith("stranger"):
             return set() if may else {403}
@@ -215,9 +328,8 @@ async def test_every_route_and_every_actor(server: Any, stranger: Any) -> None:
     rows = server.app[keys.ROUTES].rows
     assert set(server.app.router.routes()) == set(rows), "a route without a row"
     names = sorted({name_of(row) for row in rows.values()})
-    assert [name for name in names if name not in GRANTED] == [], "routes that this table does not know"
-    names.sort(key=lambda name: any(name.endswith(end) for end in LAST))
-    names.sort(key=lambda name: name.endswith("/sign-in"))  # the very last: end every session, then sign in
+    assert set(names) == set(GRANTED), "routes that this table does not know, or rows without a route"
+    names.sort(key=lambda name: [name.endswith(end) for end in LAST][::-1])
     wrong: list[str] = []
     tried = 0
     for name in names:
@@ -226,78 +338,18 @@ async def test_every_route_and_every_actor(server: Any, stranger: Any) -> None:
             refusals = world.expected(who, name)
             status, code = await world.attempt(who, name)
             refused = status if code in ("not_signed_in", "forbidden", "not_found", "cross_site") else 0
-            quiet = name.startswith("GET /{file}") or (name.startswith("DELETE /api/v1/me") and status == 404)
+            if name == "POST /api/v1/consultations/{id}/admit" and code == "conflict":
+                refused = 403  # a clinician that comes after another is told so
+            quiet = status == 404 and (name.startswith("DELETE /api/v1/me") or name.endswith("/{file}"))
+            world.over = world.over or (name.endswith("/end") and status == 200)
             tried += 1
+            assert status != 500, (who, name)
             if (refused not in refusals) if refusals else (refused and not quiet):
                 wrong.append(f"{who}: {name} gave {status} {code}, expected {refusals or 'a grant'}")
             if name == "DELETE /api/v1/sign-in" and not refusals:
                 assert status == 204, who
     assert wrong == [], "\n".join(wrong)
     assert tried == len(names) * len(world.clients)
-
-
-def actors(organisation: UUID) -> dict[str, tuple[Actor, Target]]:
-    """Letter to actor, and the live consultation that they are tried on."""
-    clinician, station = uuid4(), 7
-    target = Target(
-        "consultation", str(uuid4()), organisation, patient_id=uuid4(), station_id=station, clinician_id=clinician
-    )
-    people = {"C": (clinician, "clinician"), "c": (uuid4(), "clinician"), "O": (uuid4(), "operator"),
-              "A": (uuid4(), "administrator"), "U": (uuid4(), "auditor")}
-    made = {
-        letter: Actor("account", str(one), organisation, frozenset({role})) for letter, (one, role) in people.items()
-    }
-    made |= {
-        "S": Actor("station", str(station), organisation), "s": Actor("station", "8", organisation),
-        "-": Actor("anonymous", None, None),
-        "stranger": Actor("account", str(clinician), uuid4(), frozenset(policy.ROLES)),
-        "stranger station": Actor("station", str(station), uuid4()),
-        "nobody": Actor("account", str(uuid4()), organisation, frozenset()),
-    }
-    return {letter: (actor, target) for letter, actor in made.items()}
-
-
-async def test_every_socket_message_and_every_actor(server: Any) -> None:
-    messages = set(server.app[keys.ROUTES].messages)
-    assert messages == set(MESSAGES), "socket messages that this table does not know"
-    for message, granted in MESSAGES.items():
-        for letter, (actor, target) in actors(uuid4()).items():
-            assert (policy.decide(actor, message, target) is None) == (letter in granted), (message, letter)
-
-
-def test_a_free_consultation_can_be_read_and_taken_by_any_clinician_but_not_watched() -> None:
-    organisation = uuid4()
-    free = Target("consultation", str(uuid4()), organisation, station_id=7)
-    clinician = Actor("account", str(uuid4()), organisation, frozenset({"clinician"}))
-    for action in ("consultation.read", "consultation.admit", "consultation_socket.open"):
-        assert policy.decide(clinician, action, free) is None
-    for action in ("consultation.end", "consultation_socket.watch", "review.read", "media.play", "media.publish"):
-        assert policy.decide(clinician, action, free) is not None
-
-
-@pytest.mark.parametrize("action", sorted(POLICY))
-def test_no_row_grants_an_object_of_another_organisation(action: str) -> None:
-    rule = POLICY[action]
-    target = Target("anything", "1", uuid4(), station_id=7, clinician_id=uuid4())
-    for actor in (
-        Actor("account", str(target.clinician_id), uuid4(), frozenset(policy.ROLES)), Actor("station", "7", uuid4())
-    ):
-        assert rule.anonymous or policy.decide(actor, action, target) is not None
-
-
-def test_a_route_or_message_without_a_row_does_not_start() -> None:
-    async def handler(request: aiohttp.web.Request) -> aiohttp.web.Response:
-        return aiohttp.web.Response()
-
-    row = Route("GET", "/x", "unheard.of", handler, "")
-    with pytest.raises(PolicyIncomplete, match=r"unheard\.of"):
-        mount(aiohttp.web.Application(), [row], [])
-    with pytest.raises(PolicyIncomplete, match="unheard"):
-        mount(aiohttp.web.Application(), [], ["unheard_socket.message"])
-    beside = aiohttp.web.Application()
-    beside.router.add_get("/beside", handler)
-    with pytest.raises(PolicyIncomplete, match="beside"):
-        mount(beside, [], [])
 
 
 async def test_a_denial_is_recorded(server: Any, stranger: Any) -> None:

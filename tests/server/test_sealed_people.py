@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from telemed.consultation import consultations
-from telemed.errors import KeyDestroyed
+from telemed.consultation import consultations, room_keys
+from telemed.errors import KeyDestroyed, NotFound
 from telemed.http import keys
 from telemed.patient import attachments
+from telemed.store.sealing import SealBroken
 
 NAME = "Canary Канарче"
 NUMBER = "7701234567"
@@ -58,6 +60,58 @@ async def test_no_name_or_number_is_found_in_the_bytes_of_the_tables(server: Any
     for word in (NAME, "Canary", "Канарче", NUMBER):
         for encoded in (word.encode(), word.encode("utf-16-le"), word.encode().hex().encode()):
             assert encoded not in found, word
+
+
+GUEST, INVITED, STREET, PHONE = "Canary Гостенин", "Canary Поканен", "ул. Канарче 17", "+359 38 123 4567"
+
+
+async def test_no_guest_address_or_number_and_no_token_is_found_in_the_bytes_of_the_tables(
+    server: Any, database_urls: Any
+) -> None:
+    consultation_id = await server.visit(in_minutes=5)
+    tokens = [await server.ticket(consultation_id, role, INVITED) for role in ("patient", "relative")]
+    guests = [await server.guest() for _ in tokens]
+    for guest, token in zip(guests, tokens, strict=True):
+        assert (await guest.join(token))[1]["name"] == INVITED
+        assert (await guest.join(token, GUEST))[1]["name"] == GUEST
+    place = {"address": STREET, "phone": PHONE}
+    assert (await guests[0].send("PUT", "/api/v1/visit/place", place))[1]["place"] == place
+    operator = await server.client("operator")
+    _, listed = await operator.get(f"/api/v1/consultations/{consultation_id}/tickets")
+    assert [(one["name"], one["seats"][0]["name"]) for one in listed["tickets"]] == [(INVITED, GUEST)] * 2
+    cookies = [one.value for guest in guests for one in guest.http.cookie_jar]
+    found = await everything(database_urls.owner)
+    assert str(consultation_id).encode() in found
+    for word in ("Canary", "Гостенин", "Поканен", "Канарче", PHONE, "123 4567", *tokens, *cookies):
+        for encoded in (word.encode(), word.encode("utf-16-le"), word.encode().hex().encode()):
+            assert encoded not in found, word
+
+
+async def test_the_name_of_one_seat_or_room_does_not_open_in_another(server: Any) -> None:
+    here, elsewhere = await server.visit(), await server.visit()
+    sealer = server.app[keys.SEALER]
+    async with server.database.transaction() as connection:
+        key, other = [await room_keys.room_key(connection, sealer, one) for one in (here, elsewhere)]
+        again = await room_keys.room_key(connection, sealer, here)
+        sealed = room_keys.seal_text(key, here, "seat 1", GUEST)
+        assert room_keys.open_text(again, here, "seat 1", sealed) == GUEST
+        for wrong, room, place in ((key, here, "seat 2"), (key, elsewhere, "seat 1"), (other, here, "seat 1")):
+            with pytest.raises(SealBroken):
+                room_keys.open_text(wrong, room, place, sealed)
+        with pytest.raises(NotFound):
+            await room_keys.room_key(connection, sealer, uuid4())
+        assert await room_keys.existing_key(connection, sealer, uuid4()) is None
+
+
+async def test_a_room_gets_one_key_however_many_make_it_at_once(server: Any) -> None:
+    here, sealer = await server.visit(), server.app[keys.SEALER]
+
+    async def sealed() -> bytes:
+        async with server.database.transaction() as connection:
+            key = await room_keys.room_key(connection, sealer, here)
+            return room_keys.seal_text(key, here, "place", GUEST)
+
+    assert len(set(await asyncio.gather(*(sealed() for _ in range(8))))) == 1
 
 
 async def test_a_destroyed_key_ends_all_reading(server: Any, database_urls: Any) -> None:

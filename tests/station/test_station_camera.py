@@ -19,7 +19,10 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtp
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtcpSrPacket
 from telemed_station.camera import stamps
+from telemed_station.camera.exam_picture import ExamPicture
+from telemed_station.camera.mixing import FRAME, KEPT, Mixer
 from telemed_station.camera.picture import LAMP_CENTRE, LAMP_US, Picture
+from telemed_station.camera.played import Listed
 from telemed_station.camera.player import Player
 from telemed_station.camera.publisher import Camera
 from telemed_station.camera.sources import FRAMES_A_SECOND, Sources, Tone, stamp_of_pts, video_pts
@@ -180,6 +183,48 @@ def test_the_picture_is_a_function_of_time_and_lamp() -> None:
     assert not np.array_equal(dark[190:250, 200:400], later[190:250, 200:400])  # the breath
 
 
+def test_the_exam_picture_is_another_and_moves_slowly() -> None:
+    one, other = ExamPicture(), ExamPicture()
+    first = one.draw(1_763_800_000_000_000, lit=False).to_ndarray()
+    assert np.array_equal(first, other.draw(1_763_800_000_000_000, lit=True).to_ndarray())
+    assert first.shape == (540, 640)  # 360 lines of luma, half as many of colour
+    later = one.draw(1_763_800_005_000_000, lit=False).to_ndarray()
+    assert not np.array_equal(first[100:280], later[100:280])
+    words, bar = np.s_[18:44, 24:600], np.s_[285:304, 40:240]
+    for place in (words, bar):  # the same marks on whatever skin is under them
+        assert np.array_equal(first[place] == 226, later[place] == 226)
+        assert (first[place] == 226).mean() > 0.1
+    face = Picture().draw(1_763_800_000_000_000, lit=False).to_ndarray()
+    assert np.abs(first[:360].astype(int) - face[:360]).mean() > 30
+
+
+def test_every_voice_is_heard_in_the_mix() -> None:
+    mixer = Mixer()
+    turn = 2 * np.pi * np.arange(FRAME * 6) / 48_000
+
+    def voice(hz: float, level: float, channels: int) -> np.ndarray:
+        return np.repeat(np.rint(level * np.sin(hz * turn)).astype(np.int16)[:, None], channels, axis=1)
+
+    assert mixer.pull() is None
+    one, other = voice(440, 6000, 1), voice(880, 9000, 2)
+    mixer.push("one", one[:FRAME])
+    assert mixer.pull() is None  # not yet enough to be safe from jitter
+    mixer.push("one", one[FRAME:])
+    mixer.push("other", other)
+    heard = [mixer.pull() for _ in range(6)]
+    assert np.array_equal(np.concatenate([part for part in heard if part is not None]), one.repeat(2, axis=1) + other)
+    assert mixer.pull() is None
+    for name in ("one", "other"):
+        mixer.push(name, np.full((FRAME * 2, 2), 30_000, np.int16))
+    loud = mixer.pull()
+    assert loud is not None and loud.max() == 32_767  # clipped, not wrapped
+    mixer.forget("one")
+    alone = mixer.pull()
+    assert alone is not None and alone.max() == 30_000
+    mixer.push("late", np.zeros((48_000, 2), np.int16))
+    assert sum(mixer.pull() is not None for _ in range(100)) == KEPT // FRAME  # what is too old is left out
+
+
 async def test_the_tone_never_clicks() -> None:
     tone = Tone(StationClock())
     heard = np.concatenate([(await tone.recv()).to_ndarray()[0, ::2] for _ in range(8)]).astype(float)
@@ -254,9 +299,10 @@ async def test_the_player_hears_880_hz(until: Until) -> None:
     name = str(uuid.uuid4())
     async with media_server() as server, aiohttp.ClientSession() as http:
         player = Player(http, server.url, KEY)
-        assert player.status() == {"state": "idle", "frames_decoded": 0, "audio_dbfs": None, "dominant_hz": None}
+        nothing = {"state": "idle", "frames_decoded": 0, "audio_dbfs": None, "dominant_hz": None, "people": []}
+        assert player.status() == nothing
         server.refusals = [web.Response(status=409, headers={"Retry-After": "0"}), web.Response(status=404)]
-        player.play("run 1", [(name, ("audio",))])
+        player.play([Listed("run 1", name, ("audio",), "account", "clinician")])
         await until(lambda: player.status()["dominant_hz"] is not None, "the tone is heard")
         await until(lambda: abs(player.status()["dominant_hz"] - 880) <= 1, "880 Hz")
         assert -20 <= player.status()["audio_dbfs"] <= -16
@@ -267,7 +313,7 @@ async def test_the_player_hears_880_hz(until: Until) -> None:
             sender.track.stop()
         await until(lambda: len(server.posted) == 4, "asked again")
         await until(lambda: player.status()["dominant_hz"] is not None, "heard again")
-        player.play("run 1", [])
+        player.play([])
         await until(lambda: player.status()["state"] == "idle" and len(server.deleted) == 2, "stopped")
         await player.close()
 
@@ -304,7 +350,7 @@ async def test_the_player_counts_the_frames_of_a_file(until: Until, tmp_path: An
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         player = Player(http, f"http://127.0.0.1:{runner.addresses[0][1]}", KEY)
-        player.play("run 1", [("publication", ("video",))])
+        player.play([Listed("run 1", "publication", ("video",))])
         await until(lambda: player.status()["frames_decoded"] >= 20, "frames are decoded")
         await player.close()
         await runner.cleanup()

@@ -19,6 +19,9 @@ import pytest
 from telemed_devices.envelope import Chunk, pack_chunk
 from telemed_devices.native import Frame, pack_frame, unpack_frame
 
+from telemed.consultation import consultations, tickets
+from telemed.http import keys
+
 _PATH = Path(__file__).parents[1] / "server" / "conftest.py"
 _SPEC = importlib.util.spec_from_file_location("telemed_tests_server", _PATH)
 assert _SPEC is not None and _SPEC.loader is not None
@@ -26,6 +29,7 @@ server_tests = importlib.util.module_from_spec(_SPEC)
 sys.modules["telemed_tests_server"] = server_tests
 _SPEC.loader.exec_module(server_tests)
 server = server_tests.server
+more_settings = server_tests.more_settings
 stranger = server_tests.stranger
 
 DEADLINE = 15.0  # no condition here takes a second on an idle machine
@@ -199,6 +203,22 @@ class Visit:
     attachment: str
 
 
+@dataclass
+class Guest:
+    """A browser that joined with a ticket; ``shown`` is what joining answered."""
+
+    client: Any
+    visit: Visit
+    token: str
+    seat: str
+    shown: dict[str, Any]
+
+    def path(self, rest: str = "", **query: Any) -> str:
+        """A path of the guest's consultation, asked for as this seat."""
+        more = "".join(f"&{key}={value}" for key, value in query.items())
+        return f"/api/v1/consultations/{self.visit.consultation}{rest}?as={self.seat}{more}"
+
+
 class Clinic:
     """What the tests do through the HTTP API, and the sockets that they open."""
 
@@ -221,6 +241,43 @@ class Clinic:
             status, answer = await self.clinician.post(f"/api/v1/consultations/{made['id']}/admit")
             assert status == 200, answer
         return Visit(made["id"], attached["id"])
+
+    async def guest(
+        self, visit: Visit, role: Any = "patient", name: str | None = None, admit: bool = True
+    ) -> Guest:
+        """Invite somebody, join from a browser of its own, and let it in where it is not yet."""
+        app, clinician = self.server.app, self.server.seed.accounts["clinician"]
+        async with self.server.database.transaction() as connection:
+            held = await consultations.hold(connection, app[keys.SEALER], UUID(visit.consultation))
+            _, token = await tickets.create(connection, app[keys.SEALER], held, role, name, "bg", clinician)
+        guest = await self.join(visit, token)
+        if admit and guest.shown["seat_state"] == "waiting":
+            await self.decide(guest, "admit")
+        return guest
+
+    async def join(self, visit: Visit, token: str, client: Any = None) -> Guest:
+        """Join with a ticket's token."""
+        client = client or await self.server.anonymous()
+        status, shown = await client.post("/api/v1/visits", {"ticket": token, "name": None, "language": "bg"})
+        assert status == 201, shown
+        return Guest(client, visit, token, shown["seat"], shown)
+
+    async def decide(self, guest: Guest, decision: str) -> None:
+        """The clinician admits, refuses or removes."""
+        status, answer = await self.clinician.post(
+            f"/api/v1/consultations/{guest.visit.consultation}/seats/{guest.seat}/{decision}")
+        assert status == 200, answer
+
+    async def guest_page(
+        self, guest: Guest, hello: bool = True, said: dict[str, Any] | None = None, **fields: Any
+    ) -> Peer:
+        """Connect as the guest's page; ``said`` goes into its hello."""
+        socket = await guest.client.http.ws_connect(
+            f"/ws/consultations/{guest.visit.consultation}?as={guest.seat}", headers={"Origin": self.server.url})
+        peer = await self._peer(Peer(socket, **fields), False)
+        if hello:
+            await peer.hello(**(said or {}))
+        return peer
 
     async def end(self, visit: Visit) -> None:
         status, answer = await self.clinician.post(f"/api/v1/consultations/{visit.consultation}/end")

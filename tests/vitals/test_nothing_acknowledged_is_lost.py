@@ -49,7 +49,7 @@ async def test_a_database_that_is_killed_loses_nothing_that_was_acknowledged(
 ) -> None:
     urls = DatabaseUrls(server=own_postgres.url(SERVER_ROLE), owner=own_postgres.url(OWNER_ROLE))
     serve = support.server_tests.server.__wrapped__  # the fixture as a plain generator: over this database
-    async with contextlib.aclosing(serve(urls, key_file, tmp_path)) as running:
+    async with contextlib.aclosing(serve(urls, key_file, tmp_path, {})) as running:
         server = await anext(running)
         clinic = support.Clinic(server)
         clinic.operator, clinic.clinician = await server.client("operator"), await server.client("clinician")

@@ -122,9 +122,9 @@ async def test_what_is_not_the_consultations_is_not_there(clinic: Any, support: 
 
 
 @pytest.mark.parametrize(("role", "origin", "status"), [
-    ("clinician", "http://elsewhere.example", 403), ("operator", None, 403), (None, None, 401),
+    ("clinician", "http://elsewhere.example", 403), ("auditor", None, 403), (None, None, 401),
 ])
-async def test_only_a_clinicians_own_page_opens_it(
+async def test_only_a_page_of_ours_for_those_concerned_opens_it(
     clinic: Any, role: str | None, origin: str | None, status: int
 ) -> None:
     visit = await clinic.visit()

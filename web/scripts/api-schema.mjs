@@ -4,7 +4,29 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import openapiTS, { astToString } from "openapi-typescript";
 
-const PAGES_READ = ["Me", "SignInNew", "LanguageChoice", "Consultations", "ConsultationShown", "Stations", "Review"];
+const PAGES_READ = [
+  "Me",
+  "SignInNew",
+  "LanguageChoice",
+  "Consultations",
+  "ConsultationNew",
+  "ConsultationShown",
+  "Stations",
+  "Review",
+  "Colleagues",
+  "PatientNew",
+  "PatientShown",
+  "IdentifierChecked",
+  "AttachmentShown",
+  "TicketsListed",
+  "TicketNew",
+  "InvitationShown",
+  "Notes",
+  "TicketShown",
+  "VisitShown",
+  "LineShown",
+  "OrganisationShown",
+];
 
 const source = process.argv[2] ?? "http://127.0.0.1:8080";
 const text = /^https?:/.test(source)

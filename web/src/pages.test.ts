@@ -1,9 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { linkState } from "./live/linkstate";
 import { troubleOf } from "./media/devices";
-import type { ConsultationInfo } from "./protocol/messages";
 import { addressOf, placeOf } from "./router";
-import { grouped } from "./worklist/groups";
 
 const ID = "37e582e6-7735-418c-a427-35dd45e7333f";
 
@@ -14,6 +12,10 @@ describe("addresses", () => {
     ["#/help", { page: "help" }],
     [`#/consultations/${ID}`, { page: "live", id: ID }],
     [`#/consultations/${ID}/review`, { page: "review", id: ID }],
+    [`#/consultations/${ID}/desk`, { page: "desk", id: ID }],
+    ["#/stations/3", { page: "station", id: 3 }],
+    ["#/stations/0", { page: "unknown" }],
+    ["#/stations/x", { page: "unknown" }],
     ["#/consultations/../../etc", { page: "unknown" }],
     [`#/consultations/${ID}/nowhere`, { page: "unknown" }],
     ["#/nowhere", { page: "unknown" }],
@@ -43,20 +45,6 @@ describe("the state of the link", () => {
     [{ ended: true, socket: "lost" }, "ended"],
   ] as const)("%j is %s", (change, expected) => {
     expect(linkState({ ...facts, ...change })).toBe(expected);
-  });
-});
-
-describe("the work list", () => {
-  const one = (state: ConsultationInfo["state"], at: string) =>
-    ({ id: `${state} ${at}`, state, waiting_at: at, live_at: at, ended_at: at }) as ConsultationInfo;
-
-  it("puts the longest waiting first and the newest ended first", () => {
-    const early = "2025-11-22T08:00:00Z";
-    const late = "2025-11-22T09:00:00Z";
-    const groups = grouped([one("waiting", late), one("waiting", early), one("ended", early), one("signed", late)]);
-    expect(groups.waiting.map((row) => row.waiting_at)).toEqual([early, late]);
-    expect(groups.ended.map((row) => row.ended_at)).toEqual([late, early]);
-    expect(grouped([one("cancelled", early), one("scheduled", early)])).toEqual({ waiting: [], live: [], ended: [] });
   });
 });
 

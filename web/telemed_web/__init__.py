@@ -32,16 +32,12 @@ def catalogue(language: str) -> Mapping[str, str]:
     return MappingProxyType(sentences)
 
 
-def sentence(code: str, params: Mapping[str, str | int], language: str) -> str:
-    """The sentence for an error's code with its ``{parameters}`` filled in.
+def words(key: str, params: Mapping[str, str | int], language: str) -> str:
+    """The catalogue's text of a key with its ``{parameters}`` filled in. Raises ``KeyError`` when there is none."""
+    return _filled(catalogue(language)[key], params)
 
-    A code without a sentence gets the general one, which names the code; a parameter without a value stays as
-    it is written.
-    """
-    sentences = catalogue(language)
-    text = sentences.get(f"error.{code}")
-    if text is None:
-        text, params = sentences["error.unknown"], {"code": code}
+
+def _filled(text: str, params: Mapping[str, str | int]) -> str:
     text = _PLURAL.sub(lambda match: _plural(match, params), text)
     return _PARAMETER.sub(lambda match: str(params.get(match.group(1), match.group(0))), text)
 

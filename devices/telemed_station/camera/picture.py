@@ -12,6 +12,8 @@ import numpy as np
 from av import VideoFrame
 from numpy.typing import NDArray
 
+from telemed_station.camera.lettering import text_mask
+
 WIDTH, HEIGHT = 640, 360
 LAMP_US = 120_000  # the lamp stays lit this long after an R peak
 BREATH_US = 4_000_000  # as the simulated respiration: 15 a minute
@@ -23,27 +25,6 @@ Plane = NDArray[np.uint8]
 LAMP_CENTRE, LAMP_RADIUS = (566, 78), 34  # x, y; a square of 68 px around it is the lamp's
 _CLOCK_AT, _CLOCK_SCALE = (24, 22), 5
 _LABEL_AT, _LABEL_SCALE = (24, 326), 2
-
-# 5 × 7 dots, a row a number, most significant bit on the left.
-_GLYPHS = {
-    "0": (14, 17, 19, 21, 25, 17, 14), "1": (4, 12, 4, 4, 4, 4, 14), "2": (14, 17, 1, 2, 4, 8, 31),
-    "3": (31, 2, 4, 2, 1, 17, 14), "4": (2, 6, 10, 18, 31, 2, 2), "5": (31, 16, 30, 1, 1, 17, 14),
-    "6": (6, 8, 16, 30, 17, 17, 14), "7": (31, 1, 2, 4, 8, 8, 8), "8": (14, 17, 17, 14, 17, 17, 14),
-    "9": (14, 17, 17, 15, 1, 2, 12), ":": (0, 12, 12, 0, 12, 12, 0), ".": (0, 0, 0, 0, 0, 12, 12),
-    " ": (0, 0, 0, 0, 0, 0, 0), "A": (14, 17, 17, 17, 31, 17, 17), "C": (14, 17, 16, 16, 16, 17, 14),
-    "D": (28, 18, 17, 17, 17, 18, 28), "E": (31, 16, 16, 30, 16, 16, 31), "G": (14, 17, 16, 23, 17, 17, 15),
-    "I": (14, 4, 4, 4, 4, 4, 14), "N": (17, 17, 25, 21, 19, 17, 17), "P": (30, 17, 17, 30, 16, 16, 16),
-    "R": (30, 17, 17, 30, 20, 18, 17), "T": (31, 4, 4, 4, 4, 4, 4), "U": (17, 17, 17, 17, 17, 17, 14),
-}  # fmt: skip
-
-
-def text_mask(text: str, scale: int) -> NDArray[np.bool_]:
-    """The dots of a text, shape (7 × scale, 6 × scale × characters)."""
-    rows = np.zeros((7, 6 * len(text)), dtype=bool)
-    for place, letter in enumerate(text):
-        for row, bits in enumerate(_GLYPHS[letter]):
-            rows[row, 6 * place : 6 * place + 5] = [bits >> shift & 1 for shift in (4, 3, 2, 1, 0)]
-    return np.kron(rows, np.ones((scale, scale), dtype=bool)).astype(bool)
 
 
 class Picture:
@@ -70,7 +51,7 @@ class Picture:
             window = (slice(y // 2 - half, y // 2 + half), slice(x // 2 - half, x // 2 + half))
             blue[window][round_] = 112
             red[window][round_] = 138
-        return _frame(luma, blue, red)
+        return frame_of(luma, blue, red)
 
     def _write(self, luma: Plane, text: str) -> None:
         x, y = _CLOCK_AT
@@ -80,7 +61,7 @@ class Picture:
             x += dots.shape[1]
 
 
-def _frame(luma: Plane, blue: Plane, red: Plane) -> VideoFrame:
+def frame_of(luma: Plane, blue: Plane, red: Plane) -> VideoFrame:
     """A frame with these planes. av pads each line, so lines are copied into its own buffers."""
     frame = VideoFrame(WIDTH, HEIGHT, "yuv420p")
     for plane, values in zip(frame.planes, (luma, blue, red), strict=True):

@@ -1,30 +1,27 @@
-"""Plays the clinician at the station: every publication of the clinician, by WHEP."""
+"""Plays the call at the station: every publication of the people in it, by WHEP, their sound mixed into one."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from functools import partial
 from typing import Any
 
 import aiohttp
 import av
 import numpy as np
-import structlog
-from aiortc import MediaStreamTrack
-from aiortc.mediastreams import MediaStreamError
+from numpy.typing import NDArray
 
-from telemed_station.camera.hearing import Hearing
-from telemed_station.camera.keeper import Keeper, Over
-from telemed_station.camera.resource import MediaSession, State
-from telemed_station.camera.speaker import Speaker
+from telemed_station.camera.keeper import Keeper
+from telemed_station.camera.mixing import FRAME, Mixer
+from telemed_station.camera.played import Listed, Played
+from telemed_station.camera.resource import State
+from telemed_station.camera.speaker import RATE, Speaker
 
-PLAYED_MAX = 4  # publications at once; a clinician has one, a second camera at most
-SILENCE_S = 3.0  # a publisher sends sound 50 times a second, muted or not
-LOOK_S = 0.5
+PLAYED_MAX = 12  # publications at once: six people with camera and screen
+MIX_S = FRAME / RATE
+BEHIND_S = 0.5  # a mixer this late (a suspend, a busy machine) goes on from now
 
-log = structlog.get_logger("telemed.station.player")
-
-Wanted = tuple[str, str, tuple[str, ...]]  # the server's run, the publication, its kinds
+Heard = tuple[float, float | None]  # dBFS, Hz
 
 
 class Player:
@@ -34,115 +31,90 @@ class Player:
         self._http = http
         self._server = server
         self._key = key
-        self._speaker = Speaker(speaker)
-        self._playing: dict[Wanted, tuple[_Played, asyncio.Task[None]]] = {}
+        self._mixer = Mixer()
+        self._speaker = Speaker(speaker) if speaker != "none" else None
+        self._mixing: asyncio.Task[None] | None = None
+        self._playing: dict[Listed, tuple[Played, asyncio.Task[None]]] = {}
         self._frames_before = 0  # decoded by sessions that are over
 
-    def play(self, incarnation: str, publications: list[tuple[str, tuple[str, ...]]]) -> None:
-        """Play these publications (id, kinds) of the server's run ``incarnation``, and no other."""
-        wanted = {(incarnation, name, kinds) for name, kinds in publications[:PLAYED_MAX]}
-        for gone in set(self._playing) - wanted:
+    def play(self, publications: list[Listed]) -> None:
+        """Play these publications and no other; of more than ``PLAYED_MAX`` the first ones."""
+        wanted = dict.fromkeys(publications[:PLAYED_MAX])
+        for gone in [one for one in self._playing if one not in wanted]:
             played, task = self._playing.pop(gone)
             self._frames_before += played.frames
+            self._mixer.forget(gone)
             task.cancel()
-        for new in wanted - set(self._playing):
-            played = _Played(self._http, self._server, self._key, self._speaker)
-            keeper: Keeper[Wanted] = Keeper("player", played.hold)
+        self._playing = {one: self._playing[one] for one in wanted if one in self._playing}  # with what is said now
+        for new in [one for one in wanted if one not in self._playing]:
+            played = Played(self._http, self._server, self._key, partial(self._hear, new))
+            keeper: Keeper[Listed] = Keeper("player", played.hold)
             keeper.want(new)
             self._playing[new] = (played, asyncio.create_task(keeper.run()))
+        if self._playing and self._speaker is not None and self._mixing is None:
+            self._mixing = asyncio.create_task(self._mix(self._speaker))
 
     def status(self) -> dict[str, Any]:
         """The ``call`` part of the station's status (docs/protocol.md section 4)."""
         played = [one for one, _ in self._playing.values()]
         states = {one.state for one in played}
         state: State = "connected" if "connected" in states else "connecting" if played else "idle"
-        heard = [one.hearing for one in played if one.state == "connected"]
-        levels = [(level, hearing) for hearing in heard if (level := hearing.level_dbfs()) is not None]
-        loudest = max(levels, key=lambda pair: pair[0], default=None)
+        heard = {listed: _heard(one) for listed, (one, _) in self._playing.items()}
+        loudest = max((one for one in heard.values() if one is not None), default=None, key=lambda one: one[0])
         return {
             "state": state,
             "frames_decoded": self._frames_before + sum(one.frames for one in played),
             "audio_dbfs": loudest[0] if loudest else None,
-            "dominant_hz": loudest[1].dominant_hz() if loudest else None,
+            "dominant_hz": loudest[1] if loudest else None,
+            "people": [
+                {
+                    "publication": listed.publication, "participant": listed.participant, "by": listed.by,
+                    "source": listed.source, "state": one.state, "frames_decoded": one.frames,
+                    "audio_dbfs": level[0] if (level := heard[listed]) else None,
+                    "dominant_hz": level[1] if level else None,
+                }
+                for listed, (one, _) in self._playing.items()
+            ],
         }
 
     async def close(self) -> None:
         """Stop playing."""
         tasks = [task for _, task in self._playing.values()]
+        if self._mixing is not None:
+            tasks.append(self._mixing)
         self._playing.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.to_thread(self._speaker.close)
+        if self._speaker is not None:
+            await asyncio.to_thread(self._speaker.close)
 
+    def _hear(self, listed: Listed, samples: NDArray[np.int16]) -> None:
+        if self._speaker is not None and listed in self._playing:
+            self._mixer.push(listed, samples)
 
-class _Played:
-    """One publication being played."""
-
-    def __init__(self, http: aiohttp.ClientSession, server: str, key: str, speaker: Speaker) -> None:
-        self._http = http
-        self._server = server
-        self._key = key
-        self._speaker = speaker
-        self._session: MediaSession | None = None
-        self.frames = 0
-        self.hearing = Hearing()
-
-    @property
-    def state(self) -> State:
-        return self._session.state if self._session is not None else "connecting"
-
-    async def hold(self, wanted: Wanted) -> None:
-        """Play until the connection ends or nothing comes any more."""
-        _, publication, kinds = wanted
-        session = self._session = MediaSession(self._http, self._server, self._key)
-        consumers: list[asyncio.Task[None]] = []
-
-        @session.peer.on("track")
-        def consume(track: MediaStreamTrack) -> None:
-            consumers.append(asyncio.create_task(self._consume(track)))
-
-        try:
-            for kind in sorted(set(kinds) & {"audio", "video"}):
-                session.peer.addTransceiver(kind, direction="recvonly")
-            await session.open(f"/whep/{publication}")
-            log.info("playing", publication=publication)
-            await self._watch(session)
-        finally:
-            self._session = None
-            self.hearing.clear()
-            for task in consumers:
-                task.cancel()
-            await asyncio.gather(*consumers, return_exceptions=True)
-            await session.close()
-
-    async def _watch(self, session: MediaSession) -> None:
-        """Return never; raise ``Over`` when the connection ended or has been silent for ``SILENCE_S``."""
+    async def _mix(self, speaker: Speaker) -> None:
+        """Every 20 ms what everybody said, to the speaker."""
         loop = asyncio.get_running_loop()
-        last, since = -1, loop.time()
-        while not session.ended.is_set():
-            packets = 0
-            for receiver in session.peer.getReceivers():
-                report = await receiver.getStats()
-                packets += sum(one.packetsReceived for one in report.values() if one.type == "inbound-rtp")
-            if packets != last:
-                last, since = packets, loop.time()
-            elif loop.time() - since > SILENCE_S:
-                if packets == 0:
-                    raise TimeoutError("nothing came")  # and not at once again
-                raise Over("silence")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await session.ended.wait()
-        raise Over("the connection ended")
+        due = loop.time()
+        while True:
+            due = max(due + MIX_S, loop.time() - BEHIND_S)
+            await asyncio.sleep(due - loop.time())
+            mixed = self._mixer.pull()
+            if mixed is not None:
+                speaker.push(_frame(mixed))
 
-    async def _consume(self, track: MediaStreamTrack) -> None:
-        """Decode everything: a track that nobody reads fills the memory."""
-        with contextlib.suppress(MediaStreamError):
-            while True:
-                frame = await track.recv()
-                if isinstance(frame, av.AudioFrame):
-                    self.hearing.push(frame.to_ndarray().reshape(frame.samples, -1).astype(np.int16))
-                    self._speaker.push(frame)
-                else:
-                    self.frames += 1
+
+def _frame(samples: NDArray[np.int16]) -> av.AudioFrame:
+    frame = av.AudioFrame(format="s16", layout="stereo", samples=len(samples))
+    frame.planes[0].update(np.ascontiguousarray(samples).tobytes())
+    frame.sample_rate = RATE
+    return frame
+
+
+def _heard(played: Played) -> Heard | None:
+    """Level and strongest frequency of what comes; None while nothing does."""
+    if played.state != "connected":
+        return None
+    level = played.hearing.level_dbfs()
+    return None if level is None else (level, played.hearing.dominant_hz())

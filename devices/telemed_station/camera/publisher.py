@@ -1,8 +1,9 @@
-"""The station's camera: publishes picture and sound to ``/whip/{room}`` while a consultation is live."""
+"""A camera of the station: publishes picture and sound to ``/whip/{room}`` while a consultation is under way."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 import aiohttp
 import structlog
@@ -16,15 +17,24 @@ from telemed_station.errors import CameraUnavailable
 log = structlog.get_logger("telemed.station.camera")
 
 
-class Camera:
-    """Publishes to the room that ``publish`` named last, on that run of the server, for as long as it runs."""
+SourceName = Literal["camera", "exam"]
 
-    def __init__(self, http: aiohttp.ClientSession, server: str, key: str, sources: Sources) -> None:
+
+class Camera:
+    """Publishes to the room that ``publish`` named last, on that run of the server, for as long as it runs.
+
+    ``source`` is what the publication says it shows: people (``camera``) or what is examined (``exam``).
+    """
+
+    def __init__(
+        self, http: aiohttp.ClientSession, server: str, key: str, sources: Sources, source: SourceName = "camera"
+    ) -> None:
+        self.source = source
         self._http = http
         self._server = server
         self._key = key
         self._sources = sources
-        self._keeper: Keeper[tuple[str, str, int]] = Keeper("camera", self._hold)
+        self._keeper: Keeper[tuple[str, str, int]] = Keeper(source, self._hold)
         self._session: MediaSession | None = None
         self._tries = 0
         self._listed = False
@@ -37,7 +47,7 @@ class Camera:
     def publish(self, incarnation: str, room: str | None, *, listed: bool) -> None:
         """Publish to ``room`` of the server's run ``incarnation``, or to nobody.
 
-        ``listed``: the server names a publication of ours. One that it named and names no more is published anew.
+        ``listed``: the server names this camera's publication. One that it named and names no more is published anew.
         """
         if self._listed and not listed and self.state == "connected":
             self._tries += 1
@@ -63,8 +73,8 @@ class Camera:
                 sender = session.peer.addTrack(track)
                 stamp_reports(sender, track.capture_us)
                 track.on("ended", session.ended.set)
-            await session.open(f"/whip/{room}")
-            log.info("publishing", room=room)
+            await session.open(f"/whip/{room}?source={self.source}")
+            log.info("publishing", room=room, source=self.source)
             await session.ended.wait()
             raise Over("the connection ended")
         finally:

@@ -10,6 +10,8 @@ import asyncio
 import fractions
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from typing import Literal, Protocol
 
 import av
 import numpy as np
@@ -17,6 +19,7 @@ from aiortc import MediaStreamTrack
 from aiortc.contrib.media import MediaPlayer
 from aiortc.mediastreams import MediaStreamError
 
+from telemed_station.camera.exam_picture import ExamPicture
 from telemed_station.camera.picture import LAMP_US, Picture
 from telemed_station.clock import Clock
 from telemed_station.errors import CameraUnavailable
@@ -32,18 +35,26 @@ TONE_DBFS = -18.0  # root mean square, full scale 32768
 BEHIND_S = 2.0  # a tone this late starts afresh instead of being hurried
 
 SinceBeat = Callable[[int], int | None]
+Shown = Literal["face", "exam"]
+
+
+class Drawing(Protocol):
+    """What draws a generated picture."""
+
+    def draw(self, stamp_us: int, *, lit: bool) -> av.VideoFrame:
+        """The picture at ``stamp_us``, its lamp lit or not."""
 
 
 class GeneratedPicture(MediaStreamTrack):
-    """The bed, the clock and the lamp of ``picture.py``, ``FRAMES_A_SECOND`` times a second."""
+    """The bed of ``picture.py`` or the skin of ``exam_picture.py``, ``FRAMES_A_SECOND`` times a second."""
 
     kind = "video"
 
-    def __init__(self, clock: Clock, since_beat: SinceBeat) -> None:
+    def __init__(self, clock: Clock, since_beat: SinceBeat, shown: Shown = "face") -> None:
         super().__init__()
         self._clock = clock
         self._since_beat = since_beat
-        self._picture = _picture()
+        self._picture = _drawing(shown)
         self._due_s: float | None = None
 
     async def recv(self) -> av.VideoFrame:
@@ -155,18 +166,22 @@ Track = GeneratedPicture | Tone | Captured
 
 @dataclass(frozen=True)
 class Sources:
-    """What camera and microphone are: ``generated`` (sound: ``tone``), ``none``, ``file:PATH`` or a device."""
+    """What camera and microphone are: ``generated`` (sound: ``tone``), ``none``, ``file:PATH`` or a device.
+
+    ``shown`` says which picture is generated.
+    """
 
     camera: str
     microphone: str
     clock: Clock
     since_beat: SinceBeat
+    shown: Shown = "face"
 
     def open(self) -> list[Track]:
         """Fresh tracks for one publication. Raises ``CameraUnavailable``."""
         tracks: list[Track] = []
         if self.camera == "generated":
-            tracks.append(GeneratedPicture(self.clock, self.since_beat))
+            tracks.append(GeneratedPicture(self.clock, self.since_beat, self.shown))
         elif self.camera != "none":
             tracks.append(Captured(_open(self.camera, "video"), self.clock))
         if self.microphone == "tone":
@@ -208,11 +223,7 @@ def _open(name: str, kind: str) -> MediaStreamTrack:
     return track
 
 
-_drawn: list[Picture] = []
-
-
-def _picture() -> Picture:
+@cache
+def _drawing(shown: Shown) -> Drawing:
     """The picture, drawn once for the program: its background takes a quarter of a second."""
-    if not _drawn:
-        _drawn.append(Picture())
-    return _drawn[0]
+    return Picture() if shown == "face" else ExamPicture()

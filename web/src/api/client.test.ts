@@ -15,7 +15,7 @@ describe("a refusal", () => {
     expect(ended).toBe(0);
     answer(401, "not_signed_in");
     await expect(api.consultations()).rejects.toMatchObject({ code: "not_signed_in", status: 401 });
-    await expect(api.sdp("/whip/room", "v=0")).rejects.toMatchObject({ status: 401 });
+    await expect(api.sdp("/whip/room", "v=0", AbortSignal.timeout(1_000))).rejects.toMatchObject({ status: 401 });
     expect(ended).toBe(2);
   });
 });

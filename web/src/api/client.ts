@@ -22,25 +22,28 @@ export function whenSignInEnds(act: () => void): void {
   signInEnds = act;
 }
 
-async function call(
+export async function call(
   method: string,
   path: string,
   body?: BodyInit,
   contentType = "application/json",
+  signal: AbortSignal = AbortSignal.timeout(WAIT_MS),
 ): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(path, {
       method,
       ...(body === undefined ? {} : { body, headers: { "Content-Type": contentType } }),
-      signal: AbortSignal.timeout(WAIT_MS),
+      signal,
     });
   } catch {
     throw new ApiError("no_connection", {}, 0);
   }
   if (response.ok) return response;
   const refused = await refusal(response);
-  if (refused.status === 401 && refused.code === "not_signed_in") signInEnds();
+  // A request for a guest's seat (as=) says nothing of the sign-in.
+  const guest = path.includes("as=");
+  if (!guest && refused.status === 401 && refused.code === "not_signed_in") signInEnds();
   throw refused;
 }
 
@@ -53,9 +56,13 @@ async function refusal(response: Response): Promise<ApiError> {
   }
 }
 
-async function json<T>(method: string, path: string, body?: object): Promise<T> {
+export async function json<T>(method: string, path: string, body?: object): Promise<T> {
   const response = await call(method, ROOT + path, body === undefined ? undefined : JSON.stringify(body));
-  return (await response.json()) as T;
+  try {
+    return (await response.json()) as T;
+  } catch {
+    throw new ApiError("no_connection", {}, 0); // The line broke, or the wait ended, in the middle of the answer.
+  }
 }
 
 export const api = {
@@ -74,13 +81,18 @@ export const api = {
     const response = await call("GET", `${ROOT}/consultations/${id}/waves?${search}`);
     return new Uint8Array(await response.arrayBuffer());
   },
-  /** WHIP and WHEP: the offer goes, the answer and the address of the session come back. */
-  sdp: async (path: string, offer: string): Promise<{ answer: string; session: string | null }> => {
-    const response = await call("POST", path, offer, "application/sdp");
+  /** WHIP and WHEP: the offer goes, the answer and the address of the session come back; `signal` gives it up. */
+  sdp: async (
+    path: string,
+    offer: string,
+    signal: AbortSignal,
+  ): Promise<{ answer: string; session: string | null }> => {
+    const response = await call("POST", path, offer, "application/sdp", signal);
     return { answer: await response.text(), session: response.headers.get("Location") };
   },
   /** Resolves when the server has ended the session, or cannot be asked. */
   endSession: async (path: string): Promise<void> => {
-    await fetch(path, { method: "DELETE", keepalive: true }).catch(() => undefined);
+    const signal = AbortSignal.timeout(WAIT_MS);
+    await fetch(path, { method: "DELETE", keepalive: true, signal }).catch(() => undefined);
   },
 };

@@ -18,6 +18,7 @@ export interface components {
             id: string;
             name: string;
             zone: string;
+            phone: string;
         };
         SignInNew: {
             login: string;
@@ -34,12 +35,22 @@ export interface components {
             id: string;
             state: components["schemas"]["State"];
             patient: components["schemas"]["PatientBrief"];
-            station: components["schemas"]["StationBrief"];
+            station: components["schemas"]["StationBrief"] | null;
             clinician: components["schemas"]["Someone"] | null;
+            second_clinicians: components["schemas"]["Someone"][];
             created_at: string;
+            scheduled_at: string | null;
+            minutes: number;
+            walk_in: boolean;
             waiting_at: string | null;
             live_at: string | null;
             ended_at: string | null;
+            signed_at: string | null;
+            phone_since: string | null;
+            vitals_shared: boolean;
+            care_consent: boolean | null;
+            guests_waiting: number;
+            patient_here: boolean;
             attachment_id: string | null;
         };
         /** @enum {string} */
@@ -59,6 +70,16 @@ export interface components {
         Someone: {
             id: string;
             name: string;
+        };
+        ConsultationNew: {
+            /** @default null */
+            station_id: number | null;
+            patient_id: string;
+            /** @default null */
+            clinician_id: string | null;
+            /** @default null */
+            scheduled_at: string | null;
+            minutes?: number;
         };
         Stations: {
             stations: components["schemas"]["StationShown"][];
@@ -123,6 +144,180 @@ export interface components {
             extra: {
                 [key: string]: string | null;
             };
+        };
+        Colleagues: {
+            colleagues: components["schemas"]["Someone"][];
+        };
+        PatientNew: {
+            name: string;
+            birth_year: number | null;
+            identifiers?: components["schemas"]["IdentifierNew"][];
+            provisional?: boolean;
+        };
+        IdentifierNew: {
+            system: string;
+            value: string;
+        };
+        PatientShown: {
+            id: string;
+            name: string | null;
+            birth_year: number | null;
+            identifiers: components["schemas"]["IdentifierShown"][];
+            provisional: boolean;
+            key_destroyed: boolean;
+            created_at: string;
+        };
+        IdentifierShown: {
+            system: string;
+            value: string;
+            well_formed: boolean | null;
+        };
+        IdentifierChecked: {
+            system: string;
+            normal: string;
+            well_formed: boolean | null;
+        };
+        AttachmentShown: {
+            id: string;
+            station_id: number;
+            patient_id: string;
+            consultation_id: string | null;
+            opened_at: string;
+            closed_at: string | null;
+            closed_reason: ("operator" | "next_patient" | "sensors_off" | "consultation_ended") | null;
+        };
+        TicketsListed: {
+            tickets: components["schemas"]["TicketListed"][];
+        };
+        TicketListed: {
+            id: string;
+            /** @enum {string} */
+            role: "patient" | "relative" | "interpreter" | "second_clinician";
+            name: string | null;
+            /** @enum {string} */
+            language: "bg" | "en";
+            created_at: string;
+            expires_at: string;
+            revoked_at: string | null;
+            seats: components["schemas"]["SeatShown"][];
+        };
+        SeatShown: {
+            id: string;
+            ticket_id: string;
+            /** @enum {string} */
+            role: "patient" | "relative" | "interpreter" | "second_clinician";
+            device: number;
+            /** @enum {string} */
+            state: "waiting" | "admitted" | "refused" | "removed" | "left";
+            name: string | null;
+            /** @enum {string} */
+            language: "bg" | "en";
+            joined_at: string;
+        };
+        TicketNew: {
+            /** @enum {string} */
+            role: "patient" | "relative" | "interpreter" | "second_clinician";
+            /** @default null */
+            name: string | null;
+            /** @enum {string} */
+            language: "bg" | "en";
+            /** @default null */
+            email: string | null;
+        };
+        InvitationShown: {
+            ticket: components["schemas"]["TicketListed"];
+            link: string;
+            words: components["schemas"]["ByLanguage"];
+            subject: components["schemas"]["ByLanguage"];
+            qr: string;
+            calendar: string;
+            mail: components["schemas"]["MailShown"] | null;
+        };
+        ByLanguage: {
+            bg: string;
+            en: string;
+        };
+        MailShown: {
+            sent: boolean;
+            /** @default null */
+            code: string | null;
+        };
+        Notes: {
+            draft: string | null;
+            notes: components["schemas"]["NoteShown"][];
+        };
+        NoteShown: {
+            version: number;
+            at: string;
+            by: components["schemas"]["Someone"];
+            text: string;
+            reason: string | null;
+        };
+        TicketShown: {
+            /** @enum {string} */
+            role: "patient" | "relative" | "interpreter" | "second_clinician";
+            organisation: components["schemas"]["OrganisationBrief"];
+            clinician: string | null;
+            scheduled_at: string | null;
+            minutes: number;
+            state: components["schemas"]["State"];
+            server_now: string;
+            arrives_from: string | null;
+            /** @enum {string} */
+            language: "bg" | "en";
+        };
+        OrganisationBrief: {
+            name: string;
+            phone: string;
+        };
+        VisitShown: {
+            consultation: string;
+            seat: string;
+            /** @enum {string} */
+            seat_state: "waiting" | "admitted" | "refused" | "removed" | "left";
+            /** @enum {string} */
+            role: "patient" | "relative" | "interpreter" | "second_clinician";
+            device: number;
+            state: components["schemas"]["State"];
+            organisation: components["schemas"]["OrganisationBrief"];
+            clinician: string | null;
+            scheduled_at: string | null;
+            minutes: number;
+            server_now: string;
+            arrives_from: string | null;
+            position: number | null;
+            vitals_shared: boolean;
+            phone_since: string | null;
+            name: string | null;
+            /** @enum {string} */
+            language: "bg" | "en";
+            consent: boolean;
+            place: components["schemas"]["PlaceShown"] | null;
+        };
+        PlaceShown: {
+            address: string;
+            phone: string;
+        };
+        LineShown: {
+            n: number;
+            line: string;
+            at: string;
+            by: components["schemas"]["Speaker"];
+            text: string;
+            file: components["schemas"]["SharedFile"] | null;
+        };
+        Speaker: {
+            id: string;
+            /** @enum {string} */
+            role: "clinician" | "second_clinician" | "operator" | "patient" | "relative" | "interpreter";
+            name: string | null;
+        };
+        SharedFile: {
+            id: string;
+            name: string;
+            media_type: string;
+            bytes: number;
+            sha256: string;
         };
     };
     responses: never;

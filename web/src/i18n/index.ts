@@ -48,8 +48,7 @@ export function languageIsOpen(): boolean {
 
 const formats = new Map<string, IntlMessageFormat>();
 
-function format(key: string, params: Params | undefined): string {
-  const current = language.value;
+function format(key: string, params: Params | undefined, current: Language = language.value): string {
   const pattern = CATALOGUES[current][key];
   if (pattern === undefined) return key;
   if (!pattern.includes("{") && !pattern.includes("'")) return pattern;
@@ -65,6 +64,11 @@ function format(key: string, params: Params | undefined): string {
 /** The words for a key. */
 export function t(key: Key, params?: Params): string {
   return format(key, params);
+}
+
+/** The words for a key in a language that need not be the page's: for paper that goes to somebody else. */
+export function wordsIn(which: Language, key: Key, params?: Params): string {
+  return format(key, params, which);
 }
 
 /** The sentence for an error's code; a code without one gets the general sentence that names it. */

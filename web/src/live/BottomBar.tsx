@@ -7,12 +7,17 @@ import type { LiveConsultation } from "./consultation";
 interface BottomBarProps {
   readonly live: LiveConsultation;
   readonly layout: BoardLayout;
+  /** There is a station, so there are waves. */
+  readonly waves: boolean;
   readonly frozen: boolean;
   readonly over: boolean;
+  /** May end the consultation; another person leaves it. */
+  readonly ends: boolean;
   /** Why the traces may not be drawn another way now; null when they may. */
   readonly locked: string | null;
   readonly onLayout: () => void;
   readonly onFreeze: () => void;
+  readonly onPicture: () => void;
   readonly onKeys: () => void;
   readonly onEnd: () => void;
 }
@@ -24,6 +29,7 @@ export function BottomBar(props: BottomBarProps) {
   const microphone = call.microphoneOn.value && !noMicrophone;
   const camera = call.cameraOn.value && !noCamera;
   const { over } = props;
+  const sharing = call.screenStream.value !== null;
   return (
     <div class="bottom-bar" role="toolbar" aria-label={t("bar.title")}>
       {!over && (
@@ -48,10 +54,21 @@ export function BottomBar(props: BottomBarProps) {
             disabled={noCamera}
             onClick={() => call.setCamera(!camera)}
           />
+          {call.canShare && (
+            <Command
+              name="screen"
+              icon="screen"
+              words={sharing ? t("bar.screen_on") : t("bar.screen_off")}
+              hint="X"
+              pressed={sharing}
+              disabled={!props.live.room.inCall.value}
+              onClick={() => (sharing ? call.stopScreen() : void call.shareScreen())}
+            />
+          )}
         </div>
       )}
       <div class="bar-group">
-        {!over && (
+        {!over && props.waves && (
           <Command
             name="freeze"
             icon="freeze"
@@ -61,24 +78,29 @@ export function BottomBar(props: BottomBarProps) {
             onClick={props.onFreeze}
           />
         )}
-        <Command
-          name="layout"
-          icon="layout"
-          words={props.layout === "examine" ? t("bar.to_talk") : t("bar.to_examine")}
-          hint="L"
-          locked={props.locked}
-          onClick={props.onLayout}
-        />
+        {props.waves && (
+          <Command
+            name="layout"
+            icon="layout"
+            words={props.layout === "examine" ? t("bar.to_talk") : t("bar.to_examine")}
+            hint="L"
+            locked={props.locked}
+            onClick={props.onLayout}
+          />
+        )}
+        {!over && call.tiles.value.length > 1 && (
+          <Command name="picture" icon="pictures" words={t("bar.next_picture")} hint="P" onClick={props.onPicture} />
+        )}
         <Command name="keys" icon="keyboard" words={t("bar.keys")} hint="?" onClick={props.onKeys} />
       </div>
       <button
         type="button"
-        class={`button end-button ${props.over ? "primary" : "danger"}`}
-        data-command="end"
+        class={`button end-button ${over ? "primary" : props.ends ? "danger" : ""}`}
+        data-command={props.ends || over ? "end" : "leave"}
         onClick={props.onEnd}
       >
-        <Icon name={props.over ? "forward" : "end"} />
-        {props.over ? t("live.to_review") : t("bar.end")}
+        <Icon name={over ? "forward" : props.ends ? "end" : "back"} />
+        {over ? t("live.to_review") : props.ends ? t("bar.end") : t("bar.leave")}
       </button>
     </div>
   );

@@ -1,23 +1,12 @@
-/** The picture of the station, one's own picture, and what to do when one of them cannot be had. */
+/** The pictures of the call, and what to do when a camera, a microphone or the call cannot be had. */
 import type { Signal } from "@preact/signals";
-import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
 import { errorSentence, t } from "../i18n";
 import type { Key } from "../i18n/keys";
 import type { DeviceTrouble } from "../media/devices";
-import type { LegState } from "../media/leg";
-import { OriginBadge } from "../parts/badges";
 import { Icon } from "../parts/Icon";
-import type { BoardLayout } from "../waves/rows";
+import { Pictures } from "../room/Pictures";
+import { largeTile } from "../room/tiles";
 import type { LiveConsultation } from "./consultation";
-
-const CALL_WORDS: Record<LegState, Key> = {
-  idle: "call.idle",
-  connecting: "call.connecting",
-  connected: "call.connected",
-  recovering: "call.recovering",
-  refused: "call.refused",
-};
 
 const CAMERA_TROUBLE: Record<DeviceTrouble, Key> = {
   denied: "camera.denied",
@@ -36,57 +25,24 @@ const MICROPHONE_TROUBLE: Record<DeviceTrouble, Key> = {
 interface CallPanelProps {
   readonly live: LiveConsultation;
   readonly wide: Signal<boolean>;
-  readonly layout: BoardLayout;
+  readonly chosen: Signal<string | null>;
+  /** The picture can grow over the waves. */
+  readonly widens: boolean;
   readonly over: boolean;
 }
 
-export function CallPanel({ live, wide, layout, over }: CallPanelProps) {
-  const { call } = live;
-  const remote = useRef<HTMLVideoElement>(null);
-  const self = useRef<HTMLVideoElement>(null);
-  const needsTouch = useSignal(false);
-  const remoteStream = call.remoteStream.value;
-  const selfStream = call.selfStream.value;
-  useEffect(() => {
-    const video = remote.current;
-    if (video === null) return;
-    video.srcObject = remoteStream;
-    if (remoteStream !== null) void play(video, needsTouch);
-  }, [remoteStream]);
-  useEffect(() => {
-    if (self.current !== null) self.current.srcObject = selfStream;
-  }, [selfStream]);
-  const playing = call.playing.value;
+export function CallPanel({ live, wide, chosen, widens, over }: CallPanelProps) {
+  const { call, room } = live;
+  const large = largeTile(call.tiles.value, chosen.value, true);
   return (
-    <section class="call" aria-label={t("call.title")} data-playing={playing} data-publishing={call.publishing.value}>
-      <div class="picture">
-        <video id="remote-video" ref={remote} autoplay playsInline aria-label={t("call.remote")} />
-        {(over || playing !== "connected") && (
-          <p class="picture-words">
-            <Icon name={over ? "cameraOff" : "camera"} size={28} />
-            {over ? t("call.ended") : t(CALL_WORDS[playing])}
-          </p>
-        )}
-        <video
-          id="self-video"
-          ref={self}
-          class={selfStream !== null && call.cameraOn.value ? "" : "is-hidden"}
-          autoplay
-          playsInline
-          muted
-          aria-label={t("call.self")}
-        />
-        {needsTouch.value && !over && (
-          <button
-            type="button"
-            class="button primary sound-button"
-            onClick={() => void play(remote.current, needsTouch)}
-          >
-            <Icon name="sound" />
-            {t("call.sound")}
-          </button>
-        )}
-        {layout === "examine" && !over && (
+    <section
+      class="call"
+      aria-label={t("call.title")}
+      data-playing={large?.state ?? "idle"}
+      data-publishing={call.publishing.value}
+    >
+      <Pictures room={room} call={call} chosen={chosen} staff instead={over ? t("call.ended") : null}>
+        {widens && !over && (
           <button
             type="button"
             class="widen"
@@ -100,39 +56,32 @@ export function CallPanel({ live, wide, layout, over }: CallPanelProps) {
             <span class="visually-hidden">{t("call.widen")}</span>
           </button>
         )}
-      </div>
-      <div class="call-facts">
-        {!over && (
+      </Pictures>
+      {!over && (
+        <div class="call-facts">
           <p class={`call-state is-${call.publishing.value}`}>
             <span class="dot" aria-hidden="true" />
             {publishingWords(live)}
           </p>
-        )}
-        {!over && <DeviceNotes live={live} />}
-        {!over && call.fault.value !== null && <p class="note is-warning">{errorSentence(call.fault.value)}</p>}
-        <Sources live={live} />
-      </div>
+          <DeviceNotes live={live} />
+          {call.mutedByOther.value && (
+            <p class="note" role="status">
+              {t("call.muted_by_other")}
+            </p>
+          )}
+          {call.fault.value !== null && <p class="note is-warning">{errorSentence(call.fault.value)}</p>}
+        </div>
+      )}
     </section>
   );
 }
 
-async function play(video: HTMLVideoElement | null, needsTouch: Signal<boolean>): Promise<void> {
-  try {
-    await video?.play();
-    needsTouch.value = false;
-  } catch (error) {
-    // A browser refuses sound before the first touch; a stream that was replaced meanwhile is no refusal.
-    needsTouch.value = error instanceof DOMException && error.name === "NotAllowedError";
-  }
-}
-
 function publishingWords(live: LiveConsultation): string {
-  const { call } = live;
-  const state = live.info.value?.state;
-  if (state !== "live" && state !== "interrupted") return t("call.you_idle");
+  const { call, room } = live;
+  if (!room.inCall.value) return t("call.you_idle");
   if (!call.asked.value) return t("call.asking");
   const both = call.cameraTrouble.value !== null && call.microphoneTrouble.value !== null;
-  if (both) return t("call.listen_only");
+  if (both || call.listenOnly.value) return t("call.listen_only");
   switch (call.publishing.value) {
     case "connected":
       return t("call.you_are_seen");
@@ -159,33 +108,3 @@ function DeviceNotes({ live }: { live: LiveConsultation }) {
     </div>
   );
 }
-
-/** Which devices the signals come from, and what they are. */
-function Sources({ live }: { live: LiveConsultation }) {
-  const streams = live.streams.value.filter((stream) => stream.live);
-  if (streams.length === 0) return null;
-  return (
-    <div class="sources">
-      <h2>{t("sources.title")}</h2>
-      <ul>
-        {streams.map((stream) => (
-          <li key={stream.stream}>
-            <span>{t(KIND_WORDS[stream.kind] ?? "kind.other")}</span>
-            <span class="muted">{stream.device}</span>
-            <OriginBadge origin={stream.origin} />
-          </li>
-        ))}
-      </ul>
-    </div>
-  );
-}
-
-const KIND_WORDS: Record<string, Key> = {
-  ecg: "kind.ecg",
-  pleth: "kind.pleth",
-  respiration: "kind.respiration",
-  spo2: "kind.spo2",
-  blood_pressure: "kind.blood_pressure",
-  temperature: "kind.temperature",
-  heart_rate: "kind.heart_rate",
-};

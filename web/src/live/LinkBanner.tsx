@@ -31,7 +31,7 @@ function bannerWords(live: LiveConsultation, link: LinkState): string | null {
     case "interrupted":
       return t("live.interrupted", { seconds: decimal((nowMs - (live.lastFrameMs ?? nowMs)) / 1000) });
     case "recovering":
-      return t("live.recovering", { seconds: decimal((nowMs - (live.lostAtMs.value ?? nowMs)) / 1000) });
+      return t("live.recovering", { seconds: decimal((nowMs - (live.room.lostAtMs.value ?? nowMs)) / 1000) });
     case "offline":
       return t("live.offline");
     default:

@@ -4,6 +4,7 @@ import { language, qualityWords, t } from "../i18n";
 import type { Key } from "../i18n/keys";
 import { clockTime, decimal } from "../i18n/numbers";
 import { DerivedBadge, OriginBadge } from "../parts/badges";
+import { Icon } from "../parts/Icon";
 import { now } from "../parts/ticking";
 import { ageMs, CONTINUOUS_KINDS, freshness, type Reading, valueText } from "../vitals/numerics";
 import { sourceWords } from "../vitals/source";
@@ -16,12 +17,15 @@ const UNIT_WORDS: Record<string, Key> = {
   "mm[Hg]": "unit.mmhg",
 };
 
-export function NumericsColumn({ live, stale }: { live: LiveConsultation; stale: boolean }) {
+/** What the column reads: of a clinician's page, or of what a guest is shown. */
+export type NumbersShown = Pick<LiveConsultation, "readings" | "streams" | "clock">;
+
+export function NumericsColumn({ live, stale }: { live: NumbersShown; stale: boolean }) {
   now.value;
   const readings = live.readings.value;
   const serverUs = live.clock.serverUs();
   const sent = new Set(live.streams.value.filter((stream) => stream.live).map((stream) => stream.kind));
-  const tile = (kind: string) => ({ reading: readings.get(kind), serverUs, sent: sent.has(kind) });
+  const tile = (kind: string) => ({ reading: readings.get(kind), serverUs, sent: sent.has(kind), lost: stale });
   return (
     <section class={`numerics ${stale ? "is-stale" : ""}`} aria-label={t("numeric.title")}>
       <Tile kind="heart_rate" name={t("numeric.heart_rate")} unit={t("unit.beats")} {...tile("heart_rate")} />
@@ -53,6 +57,8 @@ interface TileProps {
   readonly serverUs: number;
   /** A device for this is connected, whether it has measured yet or not. */
   readonly sent: boolean;
+  /** Nothing comes any more, whatever the number's own age. */
+  readonly lost: boolean;
   readonly children?: ComponentChildren;
 }
 
@@ -94,7 +100,7 @@ function Tile(props: TileProps) {
         {reading === undefined ? (
           t(props.sent ? "numeric.not_yet" : "numeric.none")
         ) : (
-          <Source reading={reading} serverUs={serverUs} />
+          <Source reading={reading} serverUs={serverUs} stale={props.lost || fresh !== "fresh"} />
         )}
       </footer>
     </article>
@@ -106,7 +112,10 @@ function Side(props: TileProps) {
   if (props.reading === undefined) return null;
   return (
     <p class={`side is-${fresh}`} data-kind={props.kind} data-fresh={fresh}>
-      <span class="side-name">{props.name}</span>
+      <span class="side-name">
+        {(props.lost || fresh !== "fresh") && <StaleSign />}
+        {props.name}
+      </span>
       <output class="side-value numbers" data-value>
         {shown(props.reading, props.serverUs)}
       </output>
@@ -131,7 +140,17 @@ function Mean({ reading }: { reading: Reading }) {
   );
 }
 
-function Source({ reading, serverUs }: { reading: Reading; serverUs: number }) {
+/** Said in words to whoever does not see it; never by grey alone. */
+function StaleSign() {
+  return (
+    <>
+      <Icon name="clock" size={15} />
+      <span class="visually-hidden">{t("numeric.stale")} </span>
+    </>
+  );
+}
+
+function Source({ reading, serverUs, stale }: { reading: Reading; serverUs: number; stale: boolean }) {
   const { numeric } = reading;
   const unit = UNIT_WORDS[numeric.unit];
   return (
@@ -139,16 +158,22 @@ function Source({ reading, serverUs }: { reading: Reading; serverUs: number }) {
       <span class="source" title={unit === undefined ? numeric.unit : t(unit)}>
         {sourceWords(numeric)}
       </span>
-      <span class="age numbers">{ageWords(reading, serverUs)}</span>
+      {stale && (
+        <strong class="stale-mark">
+          <Icon name="clock" size={15} />
+          {t("numeric.stale")}
+        </strong>
+      )}
+      <span class="age numbers">{ageWords(reading, serverUs, stale)}</span>
       <OriginBadge origin={numeric.origin} />
       {numeric.quality.length > 0 && <span class="quality">{numeric.quality.map(qualityWords).join(", ")}</span>}
     </>
   );
 }
 
-function ageWords(reading: Reading, serverUs: number): string {
+function ageWords(reading: Reading, serverUs: number, stale: boolean): string {
   const { numeric } = reading;
   if (!CONTINUOUS_KINDS.has(numeric.kind)) return t("numeric.taken", { time: clockTime(numeric.at_us / 1000) });
   const seconds = ageMs(reading, serverUs) / 1000;
-  return seconds < 3 ? t("numeric.now") : t("numeric.ago", { seconds: decimal(seconds) });
+  return seconds < 3 && !stale ? t("numeric.now") : t("numeric.ago", { seconds: decimal(seconds) });
 }

@@ -1,27 +1,20 @@
 /**
- * One open consultation on this page: its socket, its views and its numbers. No DOM.
+ * One open consultation on a clinician's page: the room, its call and line, the station's views and numbers. No DOM.
  *
  * For each kind of wave the newest live stream is watched, in the view the person chose. A view's ring outlives the
  * connection, so a hole while the line was down keeps its true length.
  */
 import { signal } from "@preact/signals";
 import { api } from "../api/client";
-import { Call } from "../media/call";
 import { noticeSignedOut, signInEnded } from "../parts/account";
-import { PageClock } from "../protocol/clock";
 import type { Frame } from "../protocol/frame";
-import type {
-  ConsultationInfo,
-  Describe,
-  ErrorBody,
-  Numeric,
-  ServerMessage,
-  StationPresence,
-  StreamInfo,
-} from "../protocol/messages";
-import { ConsultationSocket, type SocketState } from "../protocol/socket";
+import type { Describe, Numeric, ServerMessage, StreamInfo } from "../protocol/messages";
+import { RoomCall } from "../room/call";
+import { RoomConnection } from "../room/connection";
+import { LineWatch } from "../room/line";
 import { nextReading, type Reading } from "../vitals/numerics";
 import type { BoardView } from "../waves/board";
+import { takesPart } from "./standing";
 import { LiveView } from "./view";
 
 export const WAVE_KINDS = ["ecg", "pleth", "respiration"] as const;
@@ -31,21 +24,15 @@ const ASK_AGAIN_MS = 2_000;
 export type ViewName = "monitor" | "raw";
 
 export class LiveConsultation {
-  readonly info = signal<ConsultationInfo | null>(null);
-  readonly station = signal<StationPresence>({ online: false, status: null });
-  readonly streams = signal<readonly StreamInfo[]>([]);
-  readonly socketState = signal<SocketState>("connecting");
-  readonly lostAtMs = signal<number | null>(null);
   readonly readings = signal<ReadonlyMap<string, Reading>>(new Map());
   readonly ecgView = signal<ViewName>("monitor");
   /** Counts what changed about the views, for whoever shows their names. */
   readonly viewsChanged = signal(0);
-  readonly refusal = signal<ErrorBody | null>(null);
   readonly badFrames = signal(0);
-  readonly clock = new PageClock();
-  readonly call: Call;
+  readonly room: RoomConnection;
+  readonly call: RoomCall;
+  readonly line: LineWatch;
   lastFrameMs: number | null = null;
-  private readonly socket: ConsultationSocket;
   private readonly views = new Map<string, LiveView>();
   private readonly byNumber = new Map<number, LiveView>();
   private readonly shown = new Map<string, LiveView>();
@@ -53,28 +40,60 @@ export class LiveConsultation {
   /** Views asked for on this connection and not yet described, and when. */
   private readonly asked = new Map<string, number>();
   private readonly askingAgain = setInterval(() => this.watchNewest(), ASK_AGAIN_MS);
-  private server: string | null = null;
+  private readonly followLoss: () => void;
 
-  constructor(id: string) {
-    this.call = new Call(id);
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const url = `${scheme}://${location.host}/ws/consultations/${id}`;
-    this.socket = new ConsultationSocket(url, crypto.randomUUID(), this.clock, {
-      onState: (state, sinceMs) => this.connection(state, sinceMs),
+  /** `account` is who looks: it may watch while it takes part. */
+  constructor(
+    id: string,
+    private readonly account: string | null,
+  ) {
+    this.room = new RoomConnection(id, null, {
+      takesPart: (info) => takesPart(info, account),
       onMessage: (message) => this.message(message),
       onFrame: (frame) => this.frame(frame),
       onBadFrame: () => {
         this.badFrames.value++;
       },
     });
-    this.socket.start();
+    this.call = new RoomCall(this.room);
+    this.line = new LineWatch(this.room, this.call);
+    this.followLoss = this.room.socketState.subscribe((state) => {
+      // A socket that is refused at its door is not told why: the API says whether the sign-in is over.
+      if (state === "lost") void api.me().catch(noticeSignedOut);
+    });
+  }
+
+  get info() {
+    return this.room.info;
+  }
+
+  get station() {
+    return this.room.station;
+  }
+
+  get streams() {
+    return this.room.streams;
+  }
+
+  get clock() {
+    return this.room.clock;
   }
 
   /** Everything here is over at once; resolves when the server has ended the call too. */
   close(): Promise<void> {
     clearInterval(this.askingAgain);
-    this.socket.close();
-    return this.call.close();
+    this.followLoss();
+    this.line.close();
+    const ended = this.call.close();
+    this.room.close();
+    return ended;
+  }
+
+  /** As `close`, and what was said and not confirmed is not kept in this browser. */
+  forget(): Promise<void> {
+    const ended = this.close();
+    this.room.forget();
+    return ended;
   }
 
   /** The view that stands on the screen for a kind of wave. */
@@ -100,43 +119,16 @@ export class LiveConsultation {
     this.watchNewest();
   }
 
-  private connection(state: SocketState, sinceMs: number): void {
-    this.socketState.value = state;
-    if (state === "open") this.lostAtMs.value = null;
-    else if (state === "lost") {
-      this.lostAtMs.value ??= sinceMs;
-      // A socket that is refused at its door is not told why: the API says whether the sign-in is over.
-      void api.me().catch(noticeSignedOut);
-    }
-  }
-
   private message(message: ServerMessage): void {
     switch (message.type) {
-      case "welcome": {
-        const other = this.server !== null && this.server !== message.server;
-        this.server = message.server;
+      case "welcome":
         this.byNumber.clear();
         this.asked.clear();
         for (const view of this.views.values()) view.number = null;
-        this.station.value = message.station;
-        this.streams.value = message.streams;
-        this.consultation(message.consultation);
-        if (other) this.call.serverChanged();
-        this.call.setPublications(message.publications);
         this.watchNewest();
         break;
-      }
       case "consultation":
-        this.consultation(message.consultation);
-        break;
-      case "publications":
-        this.call.setPublications(message.publications);
-        break;
-      case "station":
-        this.station.value = { online: message.online, status: message.status };
-        break;
       case "streams":
-        this.streams.value = message.streams;
         this.watchNewest();
         break;
       case "describe": {
@@ -154,19 +146,12 @@ export class LiveConsultation {
         this.number(message);
         break;
       case "error":
-        this.refusal.value = message.error;
-        if (message.error.code === "not_signed_in") {
-          void this.close();
-          signInEnded();
-        }
+        if (message.error.code !== "not_signed_in") break;
+        void this.close();
+        signInEnded();
         break;
       default:
     }
-  }
-
-  private consultation(info: ConsultationInfo): void {
-    this.info.value = info;
-    this.call.setLive(info.state === "live" || info.state === "interrupted");
   }
 
   private number(message: Numeric): void {
@@ -183,6 +168,7 @@ export class LiveConsultation {
 
   /** Watch the newest live stream of each kind, and stop watching what it replaces. */
   private watchNewest(): void {
+    if (!takesPart(this.info.value, this.account)) return;
     for (const kind of WAVE_KINDS) {
       const candidates = this.streams.value.filter((stream) => stream.kind === kind && stream.live);
       const newest = candidates.reduce<StreamInfo | null>((a, b) => (a === null || b.stream > a.stream ? b : a), null);
@@ -192,7 +178,7 @@ export class LiveConsultation {
       const key = `${newest.stream} ${name}`;
       for (const [otherKey, view] of this.views) {
         if (view.kind !== kind || otherKey === key) continue;
-        if (view.number !== null) this.socket.unwatch(view.number);
+        if (view.number !== null) this.room.unwatch(view.number);
         this.views.delete(otherKey);
         this.asked.delete(otherKey);
       }
@@ -201,7 +187,7 @@ export class LiveConsultation {
       const now = performance.now();
       if (view.number !== null || now - (this.asked.get(key) ?? -ASK_AGAIN_MS) < ASK_AGAIN_MS) continue;
       this.asked.set(key, now);
-      this.socket.watch(newest.stream, name);
+      this.room.watch(newest.stream, name);
     }
   }
 }

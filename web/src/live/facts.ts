@@ -10,7 +10,7 @@ export const isOver = (state: string | undefined): boolean => state !== undefine
 export function linkFacts(live: LiveConsultation): LinkFacts {
   const nowMs = performance.now();
   return {
-    socket: live.socketState.value,
+    socket: live.room.socketState.value,
     openedBefore: live.info.value !== null,
     ended: isOver(live.info.value?.state),
     stationOnline: live.station.value.online,

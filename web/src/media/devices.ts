@@ -3,6 +3,9 @@
  * both the call is listen-only.
  */
 
+import { chosenDevice } from "./chosen";
+
+export type DeviceKind = "camera" | "microphone";
 export type DeviceTrouble = "denied" | "missing" | "busy" | "unavailable";
 
 export interface Device {
@@ -34,13 +37,18 @@ export function troubleOf(name: string): DeviceTrouble {
   }
 }
 
-export async function openDevice(kind: "camera" | "microphone"): Promise<Device> {
+/** What to ask the browser for; a device that was chosen in this tab is preferred and not insisted on. */
+export function constraintsOf(kind: DeviceKind): MediaStreamConstraints {
+  const id = chosenDevice(kind);
+  const chosen = id === null ? {} : { deviceId: { ideal: id } };
+  return kind === "camera" ? { video: { ...CAMERA, ...chosen } } : { audio: { ...MICROPHONE, ...chosen } };
+}
+
+export async function openDevice(kind: DeviceKind): Promise<Device> {
   // Without a secure context there is no mediaDevices at all.
   if (navigator.mediaDevices === undefined) return { track: null, trouble: "unavailable" };
   try {
-    const stream = await navigator.mediaDevices.getUserMedia(
-      kind === "camera" ? { video: CAMERA } : { audio: MICROPHONE },
-    );
+    const stream = await navigator.mediaDevices.getUserMedia(constraintsOf(kind));
     return { track: stream.getTracks()[0] ?? null, trouble: null };
   } catch (error) {
     return { track: null, trouble: troubleOf(error instanceof DOMException ? error.name : "") };

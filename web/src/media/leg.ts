@@ -2,7 +2,8 @@
  * One WebRTC leg (a WHIP publication or a WHEP playback) that comes back by itself.
  *
  * The client offers, the server answers (RFC 9725). A leg that fails, or stays disconnected for PATIENCE_MS, or does
- * not connect within CONNECT_MS, is thrown away and made anew after a growing wait; `restart` does so at once.
+ * not connect within CONNECT_MS, is thrown away and made anew after a growing wait; `restart` does so at once, and `wake`
+ * does so unless the leg still carries something.
  */
 import { ApiError, api } from "../api/client";
 import { Backoff } from "../protocol/backoff";
@@ -11,8 +12,17 @@ export type LegState = "idle" | "connecting" | "connected" | "recovering" | "ref
 
 export const PATIENCE_MS = 3_000;
 export const CONNECT_MS = 8_000;
+/** A leg that is said to be connected and moves nothing in this time after waking up is dead (consent: RFC 7675, 5.1). */
+const PROBE_MS = 2_500;
+/** An attempt of this age may still succeed by itself. */
+const YOUNG_MS = 3_000;
+/** An offer that is not answered in this time went over a line that is gone. */
+const ANSWER_MS = 5_000;
 /** Host candidates are there at once; a slow resolver must not hold the offer back. */
 const GATHER_MS = 1_000;
+
+/** Not signed in, not allowed: asking again changes nothing. */
+const REFUSALS = new Set([401, 403]);
 
 export interface LegPlan {
   /** /whip/{room} or /whep/{publication}. */
@@ -25,11 +35,18 @@ export interface LegPlan {
 export class Leg {
   private connection: RTCPeerConnection | null = null;
   private session: string | null = null;
+  /** Of the connection that was lost: the server replaces it by its successor, so that others keep one picture of it. */
+  private former: string | null = null;
+  private asking: AbortController | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly backoff = new Backoff();
   private closed = false;
   private connectedBefore = false;
+  /** The session that is there now has been connected. */
+  private sessionLived = false;
   private attempting: Promise<void>;
+  private attemptedMs = 0;
+  private probing = false;
 
   constructor(private readonly plan: LegPlan) {
     this.attempting = this.attempt();
@@ -39,8 +56,54 @@ export class Leg {
   restart(): void {
     if (this.closed) return;
     this.backoff.reset();
-    void this.drop();
+    this.give();
     this.attempting = this.attempt();
+  }
+
+  /**
+   * What went over the network is `gone`: make the leg anew. Else the page woke up, or the server answers again: make
+   * it anew unless it is alive, or an attempt has only just begun.
+   */
+  async wake(gone: boolean): Promise<void> {
+    const { connection } = this;
+    if (this.closed) return;
+    if (gone) {
+      this.restart();
+      return;
+    }
+    if (this.probing) return;
+    if (connection?.connectionState !== "connected") {
+      const young = connection !== null && performance.now() - this.attemptedMs < YOUNG_MS;
+      if (!young) this.restart();
+      return;
+    }
+    this.probing = true;
+    const before = await carried(connection);
+    await new Promise((resolve) => setTimeout(resolve, PROBE_MS));
+    const dead = connection === this.connection && !this.closed && (await carried(connection)) === before;
+    this.probing = false;
+    if (dead) this.restart();
+  }
+
+  /** Send this track instead of the one of its kind; false when the leg was made without that kind. */
+  async replaceTrack(kind: string, track: MediaStreamTrack | null): Promise<boolean> {
+    const transceiver = this.connection
+      ?.getTransceivers()
+      .find((one) => one.direction !== "recvonly" && one.receiver.track.kind === kind);
+    if (transceiver === undefined) return false;
+    await transceiver.sender.replaceTrack(track);
+    return true;
+  }
+
+  /** Bytes and answers that came over the connection so far; null while it is not connected. */
+  async carried(): Promise<number | null> {
+    const { connection } = this;
+    return connection?.connectionState === "connected" ? carried(connection) : null;
+  }
+
+  /** The connection's statistics; null while there is no connection. */
+  async stats(): Promise<RTCStatsReport | null> {
+    return this.connection?.connectionState === "connected" ? this.connection.getStats() : null;
   }
 
   /** Over at once here; resolves when the server's side has ended too. */
@@ -51,19 +114,34 @@ export class Leg {
     return ended;
   }
 
-  private drop(): Promise<void> {
+  private async drop(): Promise<void> {
     clearTimeout(this.timer);
+    const { connection, session, former } = this;
+    this.connection = null;
+    this.session = null;
+    this.former = null;
+    connection?.close();
+    // An offer that is still under way ends its own session when the answer names it.
+    const ended = session === null ? this.attempting : api.endSession(session);
+    await Promise.all([ended, former === null ? undefined : api.endSession(former)]);
+  }
+
+  /** Throw the connection away for the next attempt: nothing waits for it, and its session ends when that succeeds. */
+  private give(): void {
+    clearTimeout(this.timer);
+    this.asking?.abort();
     const { connection, session } = this;
     this.connection = null;
     this.session = null;
     connection?.close();
-    // An offer that is still under way ends its own session when the answer names it.
-    return session === null ? this.attempting : api.endSession(session);
+    if (session === null) return;
+    if (this.former === null && this.sessionLived) this.former = session;
+    else void api.endSession(session);
   }
 
   private again(code: string | null): void {
     if (this.closed) return;
-    void this.drop();
+    this.give();
     this.plan.onState("recovering", code);
     this.timer = setTimeout(() => {
       this.attempting = this.attempt();
@@ -73,6 +151,7 @@ export class Leg {
   private async attempt(): Promise<void> {
     const connection = new RTCPeerConnection();
     this.connection = connection;
+    this.attemptedMs = performance.now();
     this.plan.onState(this.connectedBefore ? "recovering" : "connecting", null);
     connection.onconnectionstatechange = () => this.changed(connection);
     this.plan.prepare(connection);
@@ -80,21 +159,34 @@ export class Leg {
       await connection.setLocalDescription(await connection.createOffer());
       await gathered(connection);
       if (connection !== this.connection) return;
-      const { answer, session } = await api.sdp(this.plan.path, connection.localDescription?.sdp ?? "");
+      const { answer, session } = await this.ask(connection.localDescription?.sdp ?? "");
       if (connection !== this.connection) {
         if (session !== null) await api.endSession(session);
         return;
       }
       this.session = session;
+      this.sessionLived = false;
       await connection.setRemoteDescription({ type: "answer", sdp: answer });
       clearTimeout(this.timer);
       if (connection.connectionState !== "connected") this.timer = setTimeout(() => this.again(null), CONNECT_MS);
     } catch (error) {
       if (connection !== this.connection) return;
-      if (error instanceof ApiError && (error.status === 401 || error.status === 403)) {
+      if (error instanceof ApiError && REFUSALS.has(error.status)) {
         void this.drop();
         this.plan.onState("refused", error.code);
       } else this.again(error instanceof ApiError ? error.code : "media_failed");
+    }
+  }
+
+  private async ask(offer: string): Promise<{ answer: string; session: string | null }> {
+    const asking = new AbortController();
+    this.asking = asking;
+    const timer = setTimeout(() => asking.abort(), ANSWER_MS);
+    try {
+      return await api.sdp(this.plan.path, offer, asking.signal);
+    } finally {
+      clearTimeout(timer);
+      this.asking = null;
     }
   }
 
@@ -105,6 +197,9 @@ export class Leg {
         clearTimeout(this.timer);
         this.backoff.reset();
         this.connectedBefore = true;
+        this.sessionLived = true;
+        if (this.former !== null) void api.endSession(this.former);
+        this.former = null;
         this.plan.onState("connected", null);
         break;
       case "disconnected":
@@ -119,6 +214,15 @@ export class Leg {
       default:
     }
   }
+}
+
+/** Bytes and answers that came over the connection so far. */
+async function carried(connection: RTCPeerConnection): Promise<number> {
+  let sum = 0;
+  for (const row of (await connection.getStats()).values()) {
+    if (row.type === "candidate-pair") sum += (row.bytesReceived ?? 0) + (row.responsesReceived ?? 0);
+  }
+  return sum;
 }
 
 function gathered(connection: RTCPeerConnection): Promise<void> {

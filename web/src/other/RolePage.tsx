@@ -3,6 +3,7 @@ import { t } from "../i18n";
 import type { Key } from "../i18n/keys";
 import { account } from "../parts/account";
 import { Shell } from "../parts/Shell";
+import { OrganisationPhone } from "./OrganisationPhone";
 
 /** What the server's table of rights grants, in words. */
 const RIGHTS: Record<
@@ -56,6 +57,12 @@ export function RolePage() {
               </ul>
             </section>
           ))}
+        {held.includes("administrator") && (
+          <section aria-labelledby="organisation-title">
+            <h2 id="organisation-title">{account.value?.organisation.name}</h2>
+            <OrganisationPhone />
+          </section>
+        )}
         <p>
           <a href="/openapi.json">{t("role.document")}</a>
         </p>

@@ -1,6 +1,7 @@
 /** What is the same on every page: top bar, rail, main, the place where errors are spoken. */
 import type { ComponentChildren } from "preact";
 import { language, t } from "../i18n";
+import { NoticeBell } from "../notices/NoticeBell";
 import { addressOf, type Place, place } from "../router";
 import { account, signOut, switchLanguage } from "./account";
 import { Icon, type IconName } from "./Icon";
@@ -20,6 +21,7 @@ export function Shell(props: { dark?: boolean; strip?: ComponentChildren; childr
           <span class="product-name">Telemed</span>
         </a>
         <div class="topbar-strip">{props.strip}</div>
+        <NoticeBell />
         <LanguageSwitch />
         {dark && (
           <a class="quiet-button" href={addressOf({ page: "help" })} target="_blank" rel="noopener">

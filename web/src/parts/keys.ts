@@ -12,6 +12,20 @@ export function commandOf(event: KeyboardEvent, commands: KeyCommands): (() => v
   return commands[event.key] ?? commands[event.code];
 }
 
+/** Alt with a digit of the main row, wherever the focus is: the panel's tabs. Text can be written on undisturbed. */
+export function useAltDigits(choose: (digit: number) => void): void {
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent) => {
+      const digit = /^Digit([1-9])$/.exec(event.code)?.[1];
+      if (digit === undefined || !event.altKey || event.ctrlKey || event.metaKey || event.repeat) return;
+      event.preventDefault();
+      choose(Number(digit));
+    };
+    addEventListener("keydown", pressed);
+    return () => removeEventListener("keydown", pressed);
+  });
+}
+
 export function useKeys(commands: KeyCommands): void {
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => {

@@ -1,14 +1,9 @@
 /** The JSON messages of docs/protocol.md, section 5, as the page reads them. */
 
 import type { ConsultationInfo, ConsultationState, Origin, PatientInfo } from "../api/types";
+import type { Line, Person, Publication, VisitShown } from "./people";
 
-export type { ConsultationInfo, ConsultationState, Origin, PatientInfo };
-
-export interface Publication {
-  readonly id: string;
-  readonly by: "station" | "clinician";
-  readonly kinds: readonly ("audio" | "video")[];
-}
+export type { ConsultationInfo, ConsultationState, Line, Origin, PatientInfo, Person, Publication, VisitShown };
 
 export interface StationStatus {
   readonly queue?: { readonly chunks: number; readonly bytes: number };
@@ -79,11 +74,20 @@ export type ServerMessage =
   | {
       readonly type: "welcome";
       readonly server: string;
-      readonly consultation: ConsultationInfo;
+      /** For staff; a guest has `visit` instead, and no station. */
+      readonly consultation?: ConsultationInfo;
+      readonly visit?: VisitShown;
+      readonly station?: StationPresence;
+      readonly me: string;
+      readonly people: readonly Person[];
       readonly publications: readonly Publication[];
-      readonly station: StationPresence;
       readonly streams: readonly StreamInfo[];
     }
+  | { readonly type: "visit"; readonly visit: VisitShown }
+  | { readonly type: "people"; readonly people: readonly Person[] }
+  | { readonly type: "chat"; readonly lines: readonly Line[]; readonly through: number }
+  | { readonly type: "muted" }
+  | { readonly type: "elsewhere" }
   | { readonly type: "consultation"; readonly consultation: ConsultationInfo }
   | { readonly type: "publications"; readonly publications: readonly Publication[] }
   | ({ readonly type: "station" } & StationPresence)
@@ -92,11 +96,17 @@ export type ServerMessage =
   | ({ readonly type: "numeric" } & Numeric)
   | { readonly type: "dropped"; readonly view: number; readonly frames: number }
   | { readonly type: "clock_ask"; readonly server_us: number }
-  | { readonly type: "error"; readonly error: ErrorBody };
+  /** `line` names the line that was refused. */
+  | { readonly type: "error"; readonly error: ErrorBody; readonly line?: string };
 
 const KNOWN = new Set([
   "welcome",
   "consultation",
+  "visit",
+  "people",
+  "chat",
+  "muted",
+  "elsewhere",
   "publications",
   "station",
   "streams",

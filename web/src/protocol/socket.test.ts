@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Backoff, LONGEST_WAIT_MS } from "./backoff";
 import { PageClock } from "./clock";
-import { ConsultationSocket, SILENCE_MS, type SocketListener } from "./socket";
+import { ConsultationSocket, SILENCE_MS, type SocketListener, STALE_MS } from "./socket";
 
 class FakeSocket {
   static made: FakeSocket[] = [];
@@ -35,6 +35,7 @@ class FakeSocket {
 function open() {
   const heard: string[] = [];
   const listener: SocketListener = {
+    hello: () => ({ chat_after: 7 }),
     onState: (state) => heard.push(state),
     onMessage: (message) => heard.push(message.type),
     onFrame: () => heard.push("frame"),
@@ -45,9 +46,10 @@ function open() {
     () => 1_700_000_000_000,
   );
   const make = () => new FakeSocket() as unknown as WebSocket;
-  const socket = new ConsultationSocket("ws://here", "a-source", clock, listener, make);
+  const wall = { ms: 1_700_000_000_000 };
+  const socket = new ConsultationSocket("ws://here", "a-source", clock, listener, make, () => wall.ms);
   socket.start();
-  return { socket, heard, clock };
+  return { socket, heard, clock, wall };
 }
 
 const last = () => FakeSocket.made.at(-1) as FakeSocket;
@@ -62,7 +64,7 @@ describe("the consultation socket", () => {
   it("says hello first and is open when it is welcomed", () => {
     const { heard } = open();
     last().accept();
-    expect(last().sent).toEqual([{ type: "hello", protocol: 1, oldest: 1, source: "a-source" }]);
+    expect(last().sent).toEqual([{ type: "hello", protocol: 1, oldest: 1, source: "a-source", chat_after: 7 }]);
     last().say({ type: "welcome" });
     expect(heard).toEqual(["connecting", "open", "welcome"]);
   });
@@ -75,7 +77,7 @@ describe("the consultation socket", () => {
     expect(clock.serverUs()).toBe(1_700_000_000_500_000);
   });
 
-  it("comes back by itself, each time a little later, never above five seconds", () => {
+  it("comes back by itself, each time a little later, never above three seconds", () => {
     const { heard } = open();
     for (let attempt = 0; attempt < 12; attempt++) {
       const made = FakeSocket.made.length;
@@ -105,6 +107,46 @@ describe("the consultation socket", () => {
     other.socket.close();
     vi.advanceTimersByTime(60_000);
     expect(FakeSocket.made.length).toBe(2);
+  });
+
+  it("wakes at once: after a long silence, over a changed network, and while it waits to try again", () => {
+    const { socket, wall } = open();
+    last().accept();
+    last().say({ type: "welcome" });
+    socket.wake(false);
+    expect(FakeSocket.made.length).toBe(1);
+    wall.ms += STALE_MS + 1;
+    socket.wake(false);
+    expect(FakeSocket.made.length).toBe(2);
+    last().accept();
+    last().say({ type: "welcome" });
+    socket.wake(true);
+    expect(FakeSocket.made.length).toBe(3);
+    last().close();
+    socket.wake(false);
+    expect(FakeSocket.made.length).toBe(4);
+    vi.advanceTimersByTime(LONGEST_WAIT_MS);
+    expect(FakeSocket.made.length).toBe(4);
+  });
+
+  it("does not come back by itself after a pause, and does after start", () => {
+    const { socket } = open();
+    last().accept();
+    socket.pause();
+    vi.advanceTimersByTime(60_000);
+    expect([FakeSocket.made.length, socket.send({ type: "x" })]).toEqual([1, false]);
+    socket.start();
+    expect(FakeSocket.made.length).toBe(2);
+  });
+
+  it("takes a refusal of one message for no refusal of the connection", () => {
+    const { heard } = open();
+    last().accept();
+    last().say({ type: "welcome" });
+    last().say({ type: "error", error: { code: "forbidden" } });
+    last().say({ type: "people", people: [] });
+    last().close();
+    expect(heard.at(-1)).toBe("lost");
   });
 
   it("passes over what it does not know and names a bad frame", () => {

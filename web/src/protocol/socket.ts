@@ -2,21 +2,37 @@
  * The consultation socket: one owner of the connection that comes back by itself.
  *
  * Says hello first, answers the clock's questions at once, and hands every known message and every whole frame to
- * its listener. A connection that stays silent for SILENCE_MS (the server asks every 5 s) counts as lost.
+ * its listener. A connection that stays silent for SILENCE_MS (the server asks every 5 s) counts as lost; `wake` does not
+ * wait for that.
  */
 import { Backoff } from "./backoff";
 import type { PageClock } from "./clock";
 import { decodeFrame, type Frame, FrameError } from "./frame";
 import { parseMessage, type ServerMessage } from "./messages";
 
-export const SILENCE_MS = 12_000;
+export const SILENCE_MS = 7_500;
+/** An attempt that nobody has answered in this time is given up for the next. */
+export const CONNECT_MS = 4_000;
+/** Since the last message, so long after waking up or a change of the network means that the line is gone. */
+export const STALE_MS = 5_500;
 const PROTOCOL = 1;
 /** The server ended the sign-in or the right to look: coming back would be refused again. */
-const FINAL_CODES = new Set(["not_signed_in", "forbidden", "not_found", "protocol_too_old"]);
+const FINAL_CODES = new Set([
+  "not_signed_in",
+  "forbidden",
+  "not_found",
+  "protocol_too_old",
+  "seat_removed",
+  "seat_refused",
+  "ticket_revoked",
+  "visit_over",
+]);
 
 export type SocketState = "connecting" | "open" | "lost" | "refused";
 
 export interface SocketListener {
+  /** What hello says beside the versions and the source. */
+  hello(): Readonly<Record<string, unknown>>;
   onState(state: SocketState, sinceMs: number): void;
   onMessage(message: ServerMessage): void;
   onFrame(frame: Frame): void;
@@ -29,6 +45,7 @@ export class ConsultationSocket {
   private silence: ReturnType<typeof setTimeout> | undefined;
   private closed = false;
   private refused = false;
+  private heardMs = 0;
   private readonly backoff = new Backoff();
 
   constructor(
@@ -37,19 +54,24 @@ export class ConsultationSocket {
     private readonly clock: PageClock,
     private readonly listener: SocketListener,
     private readonly open: (url: string) => WebSocket = (address) => new WebSocket(address),
+    /** A clock that goes on while the machine sleeps. */
+    private readonly wallMs: () => number = () => Date.now(),
   ) {}
 
-  /** Connect, and keep connecting until `close`. */
+  /** Connect, and keep connecting until `close` or `pause`. Nothing happens while there is a connection. */
   start(): void {
-    if (this.closed) return;
+    clearTimeout(this.timer);
+    if (this.closed || this.socket !== null) return;
+    this.refused = false;
     this.listener.onState("connecting", performance.now());
     const socket = this.open(this.url);
     socket.binaryType = "arraybuffer";
     this.socket = socket;
-    this.listen(socket);
+    this.listen(socket, CONNECT_MS);
     socket.onopen = () => {
       if (socket !== this.socket) return;
-      socket.send(JSON.stringify({ type: "hello", protocol: PROTOCOL, oldest: PROTOCOL, source: this.source }));
+      const hello = { type: "hello", protocol: PROTOCOL, oldest: PROTOCOL, source: this.source };
+      socket.send(JSON.stringify({ ...hello, ...this.listener.hello() }));
     };
     socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => {
       if (socket !== this.socket) return;
@@ -70,8 +92,19 @@ export class ConsultationSocket {
     this.send({ type: "unwatch", view });
   }
 
-  close(): void {
-    this.closed = true;
+  /**
+   * The page woke up, or the network changed: connect at once when there is no connection, or when the one there is
+   * has been silent for too long or went over a `changed` network.
+   */
+  wake(changed: boolean): void {
+    if (this.closed || this.refused) return;
+    this.backoff.reset();
+    if (this.socket !== null && (changed || this.wallMs() - this.heardMs > STALE_MS)) this.lost(this.socket);
+    if (this.socket === null) this.start();
+  }
+
+  /** Let the connection go and do not come back until `start`. */
+  pause(): void {
     clearTimeout(this.timer);
     clearTimeout(this.silence);
     const socket = this.socket;
@@ -79,8 +112,16 @@ export class ConsultationSocket {
     socket?.close();
   }
 
-  private send(message: object): void {
-    if (this.socket?.readyState === 1) this.socket.send(JSON.stringify(message));
+  close(): void {
+    this.closed = true;
+    this.pause();
+  }
+
+  /** Send a message; false, and nothing happened, while there is no connection. */
+  send(message: object): boolean {
+    if (this.socket?.readyState !== 1) return false;
+    this.socket.send(JSON.stringify(message));
+    return true;
   }
 
   private text(data: string): void {
@@ -95,7 +136,8 @@ export class ConsultationSocket {
       this.backoff.reset();
       this.listener.onState("open", performance.now());
     }
-    if (message.type === "error" && FINAL_CODES.has(message.error.code)) this.refused = true;
+    // Only the last word before the end says that the connection, and not one message, was refused.
+    this.refused = message.type === "error" && FINAL_CODES.has(message.error.code);
     this.listener.onMessage(message);
   }
 
@@ -108,9 +150,10 @@ export class ConsultationSocket {
     }
   }
 
-  private listen(socket: WebSocket): void {
+  private listen(socket: WebSocket, patienceMs = SILENCE_MS): void {
     clearTimeout(this.silence);
-    this.silence = setTimeout(() => this.lost(socket), SILENCE_MS);
+    this.heardMs = this.wallMs();
+    this.silence = setTimeout(() => this.lost(socket), patienceMs);
   }
 
   private lost(socket: WebSocket): void {

@@ -16,6 +16,7 @@ import { Minimap } from "./Minimap";
 import { NumbersAt } from "./NumbersAt";
 import { ReviewWaves } from "./ReviewWaves";
 import { Review } from "./store";
+import { WRITTEN_ID, WrittenParts } from "./WrittenParts";
 import { placed, ZOOMS, type Zoom, zoomed, zoomSeconds } from "./window";
 
 const OVERVIEW_COLUMNS = 1_200;
@@ -27,8 +28,10 @@ export function ReviewPage({ id }: { id: string }) {
   const cursorUs = useSignal<number | null>(null);
   const gain = useSignal(10);
   const keys = useSignal(false);
+  const changed = useSignal<ConsultationInfo | null>(null);
   useEffect(() => void review.open(OVERVIEW_COLUMNS), [review]);
   const answer = review.answer.value;
+  const info = changed.value ?? answer?.consultation ?? null;
   const window = review.window.value;
   useEffect(() => {
     if (width.value > 0 && answer !== null) {
@@ -61,9 +64,9 @@ export function ReviewPage({ id }: { id: string }) {
   });
   return (
     <Shell
-      strip={answer === null ? null : <ReviewStrip info={answer.consultation} origins={originsOf(answer.streams)} />}
+      strip={answer === null || info === null ? null : <ReviewStrip info={info} origins={originsOf(answer.streams)} />}
     >
-      <div class="page review">
+      <div class={`page review ${answer?.streams.length === 0 ? "is-empty" : ""}`}>
         <h1 class="visually-hidden">{t("review.title")}</h1>
         {review.fault.value !== null && (
           <ErrorNote sentence={errorSentence(review.fault.value.code, review.fault.value.params)} />
@@ -108,16 +111,23 @@ export function ReviewPage({ id }: { id: string }) {
               {t("wave.raw")}
             </button>
           </div>
+          {info !== null && (
+            <button type="button" class="button to-written" onClick={toWritten}>
+              <Icon name="pen" size={20} />
+              {t("review.to_written")}
+            </button>
+          )}
           <button
             type="button"
             class="button keys-button"
+            title={t("bar.keys")}
             aria-keyshortcuts="?"
             onClick={() => {
               keys.value = true;
             }}
           >
             <Icon name="keyboard" size={20} />
-            {t("bar.keys")}
+            <span class="visually-hidden">{t("bar.keys")}</span>
           </button>
         </div>
         <Minimap review={review} />
@@ -132,6 +142,14 @@ export function ReviewPage({ id }: { id: string }) {
           <NumbersAt review={review} cursorUs={cursorUs.value ?? (window.fromUs + window.toUs) / 2} />
         </div>
       </div>
+      {info !== null && (
+        <WrittenParts
+          info={info}
+          onChanged={(now) => {
+            changed.value = now;
+          }}
+        />
+      )}
       {keys.value && (
         <KeysDialog
           onClose={() => {
@@ -141,6 +159,12 @@ export function ReviewPage({ id }: { id: string }) {
       )}
     </Shell>
   );
+}
+
+function toWritten(): void {
+  const written = document.getElementById(WRITTEN_ID);
+  written?.scrollIntoView({ block: "start" });
+  written?.focus({ preventScroll: true });
 }
 
 function originsOf(streams: readonly { readonly origin: Origin }[]): Origin[] {
@@ -156,7 +180,7 @@ function ReviewStrip({ info, origins }: { info: ConsultationInfo; origins: reado
         <span class="muted">{bornWords(info.patient)}</span>
       </div>
       <div class="patient-where">
-        <span>{info.station.name}</span>
+        <span>{info.station?.name ?? t("worklist.by_link")}</span>
         <span class="muted numbers">
           {day(at)}, {clockTime(at)}
         </span>

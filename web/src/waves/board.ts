@@ -89,6 +89,7 @@ export class Board {
   apply(settings: BoardSettings): void {
     this.settings = settings;
     this.plan = "";
+    if (this.stopped) for (const strip of this.strips) strip.say(settings.labels);
   }
 
   private tick(now: number): void {

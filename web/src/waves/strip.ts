@@ -51,7 +51,7 @@ export class Strip {
     private readonly label: HTMLElement,
     paper: Paper,
     color: string,
-    private readonly labels: BoardLabels,
+    private labels: BoardLabels,
     boardHeight: number,
   ) {
     this.paper = { ...paper, pxPerMm: paper.pxPerMm * sheet.ratio };
@@ -154,6 +154,13 @@ export class Strip {
       if (value !== MISSING && (y < top || y > top + height)) return true;
     }
     return false;
+  }
+
+  /** Say the same in other words, without drawing. */
+  say(labels: BoardLabels): void {
+    this.labels = labels;
+    this.labelText = "";
+    if (this.view !== null) this.write(this.view);
   }
 
   private write(view: BoardView): void {

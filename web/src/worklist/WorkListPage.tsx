@@ -1,80 +1,101 @@
-/** Patients who wait at stations, consultations under way, today's ended ones; and the stations. */
+/** Today's appointments, who waits, consultations under way, the ended ones; and the stations. */
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
-import { ApiError, api } from "../api/client";
-import type { StationInfo } from "../api/types";
+import { useEffect, useMemo } from "preact/hooks";
+import { api } from "../api/client";
+import type { ConsultationInfo } from "../api/types";
 import { errorSentence, t } from "../i18n";
-import { clockTime, day } from "../i18n/numbers";
-import { noticeSignedOut } from "../parts/account";
-import { StateBadge } from "../parts/badges";
+import { zone } from "../i18n/numbers";
+import { InviteDialog } from "../invite/InviteDialog";
+import { useAsking } from "../parts/asking";
+import { isClinician } from "../parts/clinic";
 import { Icon } from "../parts/Icon";
-import { bornWords, patientName } from "../parts/patient";
 import { ErrorNote, Shell } from "../parts/Shell";
 import { now } from "../parts/ticking";
-import type { ConsultationInfo } from "../protocol/messages";
-import { addressOf, go } from "../router";
+import { go } from "../router";
+import { AppointmentDialog } from "./AppointmentDialog";
 import { grouped } from "./groups";
+import { WorkLists } from "./lists";
+import { MoveDialog } from "./MoveDialog";
+import { Rows } from "./Rows";
+import { StationCard } from "./StationCard";
+import { type Sure, SureDialog } from "./SureDialog";
 
-const REFRESH_MS = 3_000;
-
-interface Lists {
-  readonly consultations: readonly ConsultationInfo[];
-  readonly stations: readonly StationInfo[];
-}
+/** What the page asks in a dialog now. */
+export type Question =
+  | { readonly kind: "new" }
+  | { readonly kind: "move" | "invite"; readonly row: ConsultationInfo }
+  | { readonly kind: "sure"; readonly what: Sure; readonly row: ConsultationInfo };
 
 export function WorkListPage() {
-  const lists = useSignal<Lists | null>(null);
-  const fault = useSignal<ApiError | null>(null);
-  const refused = useSignal<ApiError | null>(null);
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout>;
-    let gone = false;
-    const refresh = async () => {
-      try {
-        const [consultations, stations] = await Promise.all([api.consultations(), api.stations()]);
-        if (!gone) {
-          lists.value = { consultations, stations };
-          fault.value = null;
-        }
-      } catch (error) {
-        if (!gone && !noticeSignedOut(error) && error instanceof ApiError) fault.value = error;
-      }
-      if (!gone) timer = setTimeout(() => void refresh(), REFRESH_MS);
-    };
-    void refresh();
-    return () => {
-      gone = true;
-      clearTimeout(timer);
-    };
-  }, []);
-  const open = async (consultation: ConsultationInfo) => {
-    refused.value = null;
-    try {
-      if (consultation.state === "waiting") await api.admit(consultation.id);
-      go({ page: "live", id: consultation.id });
-    } catch (error) {
-      if (!noticeSignedOut(error) && error instanceof ApiError) refused.value = error;
-    }
+  const lists = useMemo(() => new WorkLists(), []);
+  useEffect(() => () => lists.close(), [lists]);
+  const question = useSignal<Question | null>(null);
+  const opening = useAsking();
+  const open = async (row: ConsultationInfo) => {
+    if (!isClinician()) return go({ page: "desk", id: row.id });
+    if (row.state !== "waiting") return go({ page: "live", id: row.id });
+    const admitted = await opening.ask(() => api.admit(row.id));
+    if (admitted !== undefined) go({ page: "live", id: row.id });
   };
+  const shut = () => {
+    question.value = null;
+    void lists.refresh();
+  };
+  const asked = question.value;
+  const consultations = lists.consultations.value;
+  const fault = opening.fault.value ?? lists.fault.value;
   return (
     <Shell>
       <div class="page worklist">
         <div class="worklist-main">
-          <h1>{t("worklist.title")}</h1>
-          {fault.value !== null && <ErrorNote sentence={errorSentence(fault.value.code, fault.value.params)} />}
-          {refused.value !== null && <ErrorNote sentence={errorSentence(refused.value.code, refused.value.params)} />}
-          {lists.value === null && fault.value === null && <Skeleton />}
-          {lists.value !== null && <Groups consultations={lists.value.consultations} onOpen={open} />}
+          <div class="worklist-head">
+            <h1>{t("worklist.title")}</h1>
+            <NewButton question={question} primary />
+          </div>
+          {fault !== null && <ErrorNote sentence={errorSentence(fault.code, fault.params)} />}
+          {consultations === null && lists.fault.value === null && <Skeleton />}
+          {consultations !== null && (
+            <Groups consultations={consultations} onOpen={open} onAsk={(wanted) => (question.value = wanted)} />
+          )}
         </div>
         <aside class="worklist-side" aria-labelledby="stations-title">
           <h2 id="stations-title">{t("stations.title")}</h2>
-          {lists.value?.stations.length === 0 && <p class="muted">{t("stations.none")}</p>}
-          {lists.value?.stations.map((station) => (
+          {consultations !== null && lists.stations.value.length === 0 && <p class="muted">{t("stations.none")}</p>}
+          {lists.stations.value.map((station) => (
             <StationCard key={station.id} station={station} />
           ))}
         </aside>
       </div>
+      {asked?.kind === "new" && (
+        <AppointmentDialog
+          stations={lists.stations.value}
+          onClose={shut}
+          onMade={(row, invite) => {
+            question.value = invite ? { kind: "invite", row } : null;
+            void lists.refresh();
+          }}
+        />
+      )}
+      {asked?.kind === "move" && <MoveDialog consultation={asked.row} onClose={shut} />}
+      {asked?.kind === "invite" && <InviteDialog consultation={asked.row} onClose={shut} />}
+      {asked?.kind === "sure" && <SureDialog what={asked.what} consultation={asked.row} onClose={shut} />}
     </Shell>
+  );
+}
+
+function NewButton({ question, primary }: { question: { value: Question | null }; primary?: boolean }) {
+  return (
+    <button
+      type="button"
+      class={`button ${primary ? "primary" : ""}`}
+      data-action="new-appointment"
+      onClick={() => {
+        question.value = { kind: "new" };
+      }}
+    >
+      <Icon name="plus" size={20} />
+      {t("worklist.new")}
+    </button>
   );
 }
 
@@ -91,9 +112,16 @@ function Skeleton() {
 
 function Groups(props: {
   consultations: readonly ConsultationInfo[];
-  onOpen: (consultation: ConsultationInfo) => Promise<void>;
+  onOpen: (row: ConsultationInfo) => Promise<void>;
+  onAsk: (question: Question) => void;
 }) {
-  const groups = grouped(props.consultations);
+  // Minutes are fine enough for "today", and the list is not drawn twice a second.
+  const minute = Math.floor(now.value / 60_000);
+  const groups = useMemo(
+    () => grouped(props.consultations, minute * 60_000, zone.value),
+    [props.consultations, minute, zone.value],
+  );
+  const rows = { onOpen: props.onOpen, onAsk: props.onAsk };
   return (
     <>
       <section aria-labelledby="waiting-title">
@@ -101,112 +129,44 @@ function Groups(props: {
           {t("worklist.waiting")} <span class="count">{groups.waiting.length}</span>
         </h2>
         {groups.waiting.length === 0 && <p class="empty">{t("worklist.none_waiting")}</p>}
-        <ConsultationRows rows={groups.waiting} onOpen={props.onOpen} />
+        <Rows rows={groups.waiting} {...rows} />
       </section>
       {groups.live.length > 0 && (
         <section aria-labelledby="live-title">
           <h2 id="live-title">
             {t("worklist.live")} <span class="count">{groups.live.length}</span>
           </h2>
-          <ConsultationRows rows={groups.live} onOpen={props.onOpen} />
+          <Rows rows={groups.live} {...rows} />
+        </section>
+      )}
+      <section aria-labelledby="today-title">
+        <h2 id="today-title">
+          {t("worklist.today")} <span class="count">{groups.today.length}</span>
+        </h2>
+        {groups.today.length === 0 && (
+          <div class="empty">
+            <p>{t("worklist.none_today")}</p>
+            <button type="button" class="button" onClick={() => props.onAsk({ kind: "new" })}>
+              <Icon name="plus" size={20} />
+              {t("worklist.new")}
+            </button>
+          </div>
+        )}
+        <Rows rows={groups.today} {...rows} />
+      </section>
+      {groups.later.length > 0 && (
+        <section aria-labelledby="later-title">
+          <h2 id="later-title">
+            {t("worklist.later")} <span class="count">{groups.later.length}</span>
+          </h2>
+          <Rows rows={groups.later} {...rows} />
         </section>
       )}
       <section aria-labelledby="ended-title">
         <h2 id="ended-title">{t("worklist.ended")}</h2>
         {groups.ended.length === 0 && <p class="empty">{t("worklist.none_ended")}</p>}
-        <ConsultationRows rows={groups.ended} onOpen={props.onOpen} />
+        <Rows rows={groups.ended} {...rows} />
       </section>
     </>
   );
-}
-
-function ConsultationRows(props: {
-  rows: readonly ConsultationInfo[];
-  onOpen: (consultation: ConsultationInfo) => Promise<void>;
-}) {
-  return (
-    <ul class="rows">
-      {props.rows.map((row) => (
-        <li key={row.id} class={`row is-${row.state}`} data-consultation={row.id} data-state={row.state}>
-          <span class="row-face">
-            <Icon name="person" size={26} />
-          </span>
-          <div class="row-who">
-            <strong>{patientName(row.patient)}</strong>
-            <span class="muted">{bornWords(row.patient)}</span>
-          </div>
-          <div class="row-where">
-            <span>{row.station.name}</span>
-            <span class="muted">{row.station.place}</span>
-          </div>
-          <div class="row-state">
-            <StateBadge state={row.state} />
-            <span class="muted numbers">{timeWords(row)}</span>
-          </div>
-          <Action row={row} onOpen={props.onOpen} />
-        </li>
-      ))}
-    </ul>
-  );
-}
-
-function Action(props: { row: ConsultationInfo; onOpen: (row: ConsultationInfo) => Promise<void> }) {
-  const { row } = props;
-  const busy = useSignal(false);
-  if (row.state !== "waiting" && row.state !== "live" && row.state !== "interrupted") {
-    return (
-      <a class="button" href={addressOf({ page: "review", id: row.id })}>
-        {t("worklist.review")}
-        <span class="visually-hidden"> {patientName(row.patient)}</span>
-      </a>
-    );
-  }
-  const open = async () => {
-    busy.value = true;
-    await props.onOpen(row);
-    busy.value = false;
-  };
-  return (
-    <button type="button" class="button primary" disabled={busy.value} onClick={() => void open()}>
-      {row.state === "waiting" ? t("worklist.open") : t("worklist.return")}
-      <span class="visually-hidden"> {patientName(row.patient)}</span>
-    </button>
-  );
-}
-
-function timeWords(row: ConsultationInfo): string {
-  if (row.state === "waiting" && row.waiting_at !== null) {
-    return t("worklist.waits_for", { time: whenWords(Date.parse(row.waiting_at)) });
-  }
-  if (row.ended_at !== null) return t("worklist.ended_at", { time: whenWords(Date.parse(row.ended_at)) });
-  if (row.live_at !== null) return t("worklist.since", { time: whenWords(Date.parse(row.live_at)) });
-  return "";
-}
-
-/** The time, with the day in front when it is not today. */
-function whenWords(at: number): string {
-  return day(at) === day(now.value) ? clockTime(at) : `${day(at)}, ${clockTime(at)}`;
-}
-
-function StationCard({ station }: { station: StationInfo }) {
-  return (
-    <article class={`station ${station.online ? "is-online" : "is-offline"}`}>
-      <span class="station-face">
-        <Icon name="station" size={26} />
-      </span>
-      <div>
-        <h3>{station.name}</h3>
-        <p class="muted">{station.place}</p>
-        <p class="station-state">
-          <span class="dot" aria-hidden="true" />
-          {station.online ? t("stations.online") : offlineWords(station)}
-        </p>
-      </div>
-    </article>
-  );
-}
-
-function offlineWords(station: StationInfo): string {
-  if (station.seen_at === null) return t("stations.never");
-  return t("stations.offline_since", { time: whenWords(Date.parse(station.seen_at)) });
 }

@@ -1,0 +1,103 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Leg } from "./leg";
+
+class FakeConnection extends EventTarget {
+  static made: FakeConnection[] = [];
+  connectionState = "new";
+  iceGatheringState = "complete";
+  localDescription: { sdp: string } | null = null;
+  onconnectionstatechange: (() => void) | null = null;
+  bytes = 0;
+  constructor() {
+    super();
+    FakeConnection.made.push(this);
+  }
+  createOffer = async () => ({ type: "offer", sdp: "v=0" });
+  setLocalDescription = async () => {
+    this.localDescription = { sdp: "v=0" };
+  };
+  setRemoteDescription = async () => undefined;
+  getStats = async () => new Map([["pair", { type: "candidate-pair", bytesReceived: this.bytes }]]);
+  close = () => undefined;
+  becomes(state: string) {
+    this.connectionState = state;
+    this.onconnectionstatechange?.();
+  }
+}
+
+describe("a leg", () => {
+  let asked: string[] = [];
+  let answers = true;
+
+  beforeEach(() => {
+    vi.useFakeTimers();
+    FakeConnection.made = [];
+    asked = [];
+    answers = true;
+    let sessions = 0;
+    vi.stubGlobal("RTCPeerConnection", FakeConnection);
+    vi.stubGlobal("fetch", (path: string, init: RequestInit) => {
+      asked.push(`${init.method} ${path}`);
+      if (answers) {
+        if (init.method !== "POST") return Promise.resolve(new Response(null));
+        return Promise.resolve(new Response("v=0", { headers: { Location: `/whip/resources/${++sessions}` } }));
+      }
+      return new Promise((_, refuse) => init.signal?.addEventListener("abort", () => refuse(new Error("aborted"))));
+    });
+  });
+
+  afterEach(() => {
+    vi.unstubAllGlobals();
+    vi.useRealTimers();
+  });
+
+  const settled = () => vi.advanceTimersByTimeAsync(0);
+  const connected = async () => {
+    const leg = new Leg({ path: "/whip/room", prepare: () => undefined, onState: () => undefined });
+    await settled();
+    FakeConnection.made[0]?.becomes("connected");
+    return leg;
+  };
+
+  it("keeps its session until its successor is connected, so that others keep one picture of it", async () => {
+    const leg = await connected();
+    void leg.wake(true);
+    await settled();
+    expect(asked).toEqual(["POST /whip/room", "POST /whip/room"]);
+    // An attempt that never connected is not kept.
+    void leg.wake(true);
+    await settled();
+    expect(asked.slice(2)).toEqual(["DELETE /whip/resources/2", "POST /whip/room"]);
+    FakeConnection.made[2]?.becomes("connected");
+    await settled();
+    expect(asked.slice(4)).toEqual(["DELETE /whip/resources/1"]);
+    await leg.close();
+    expect(asked.slice(5)).toEqual(["DELETE /whip/resources/3"]);
+  });
+
+  it("gives up an offer that nobody answers, and at once when the line is another", async () => {
+    const leg = await connected();
+    answers = false;
+    void leg.wake(true);
+    await settled();
+    expect(asked).toHaveLength(2);
+    void leg.wake(true);
+    await settled();
+    expect(asked).toHaveLength(3);
+    await vi.advanceTimersByTimeAsync(5_500);
+    expect(asked).toHaveLength(4);
+  });
+
+  it("is left alone by a page that wakes up while something comes, and made anew when nothing does", async () => {
+    const leg = await connected();
+    const [first] = FakeConnection.made;
+    void leg.wake(false);
+    await settled();
+    if (first !== undefined) first.bytes = 100;
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect(asked).toHaveLength(1);
+    void leg.wake(false);
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect(asked.slice(1)).toEqual(["POST /whip/room"]);
+  });
+});
