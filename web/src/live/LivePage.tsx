@@ -156,34 +156,36 @@ export function LivePage({ id }: { id: string }) {
         data-layout={waves ? layout.value : "home"}
         data-standing={standing}
       >
-        {waves && (
-          <>
-            <WavePanel
-              live={live}
-              layout={layout.value}
-              frozen={frozen.value && !over}
-              locked={locked}
-              speed={speed}
-              gain={gain}
-              stale={stale || over}
-            />
-            <NumericsColumn live={live} stale={stale || over} />
-          </>
-        )}
-        <CallPanel live={live} wide={wide} chosen={chosen} widens={waves && layout.value === "examine"} over={over} />
-        <SidePanel live={live} tab={tab} standing={standing} over={over} onAsk={ask} />
-        <RoomNotes
-          live={live}
-          link={link.value}
-          standing={standing}
-          refusal={live.room.socketState.value === "refused" ? live.room.refusal.value : fault.value}
-          over={over}
-          onAdmit={() => void change(() => api.admit(id))}
-          onPhone={() => {
-            tab.value = "patient";
-          }}
-        />
-        <ElsewhereNote room={live.room} />
+        <div class="live-parts">
+          {waves && (
+            <>
+              <WavePanel
+                live={live}
+                layout={layout.value}
+                frozen={frozen.value && !over}
+                locked={locked}
+                speed={speed}
+                gain={gain}
+                stale={stale || over}
+              />
+              <NumericsColumn live={live} stale={stale || over} />
+            </>
+          )}
+          <CallPanel live={live} wide={wide} chosen={chosen} widens={waves && layout.value === "examine"} over={over} />
+          <SidePanel live={live} tab={tab} standing={standing} over={over} onAsk={ask} />
+          <RoomNotes
+            live={live}
+            link={link.value}
+            standing={standing}
+            refusal={live.room.socketState.value === "refused" ? live.room.refusal.value : fault.value}
+            over={over}
+            onAdmit={() => void change(() => api.admit(id))}
+            onPhone={() => {
+              tab.value = "patient";
+            }}
+          />
+          <ElsewhereNote room={live.room} />
+        </div>
         <BottomBar
           live={live}
           layout={layout.value}

@@ -23,7 +23,7 @@ export class Stillness {
   /** Take what came over all connected legs so far, null without one; true once in each silence. */
   look(carried: number | null, nowMs: number): boolean {
     // A look that comes late says more of this machine than of the line.
-    const late = nowMs - this.lookedMs > 2 * LOOK_MS;
+    const late = nowMs - this.lookedMs > 3 * LOOK_MS;
     this.lookedMs = nowMs;
     // A leg that was made anew counts from zero again: that is a sign of life, too.
     if (carried === null || carried !== this.carried || late) {

@@ -62,7 +62,6 @@ export class Strip {
       { top, height: plan.height * sheet.ratio },
       seenOf(plan, boardHeight, sheet.ratio),
     );
-    sheet.ctx.canvas.setAttribute("role", "img");
   }
 
   /** Draw what the view's play-out allows at `nowMs`; `phaseMs` is the time since the board began to sweep. */
@@ -175,6 +174,7 @@ export class Strip {
     this.labelText = text;
     this.label.textContent = text;
     this.label.classList.toggle("is-off", off);
+    this.sheet.ctx.canvas.setAttribute("role", "img"); // not before it has a name
     this.sheet.ctx.canvas.setAttribute("aria-label", this.labels.describeTrace(named, calibrated));
     this.sheet.ctx.canvas.dataset.electrodeOff = String(off);
   }
