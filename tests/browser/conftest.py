@@ -30,7 +30,12 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0  # first start: initdb, migrations, seeding, on two busy cores
 STOP_SECONDS = 20.0
+ANSWER = aiohttp.ClientTimeout(total=2.0)  # of a server that may be about to start
 BROWSER_HZ = 880
+OPEN_DEMO = """import asyncio
+from telemed.cli.demo import run
+from telemed.cli.environment import load_settings
+raise SystemExit(asyncio.run(run(load_settings(host="0.0.0.0"))))"""
 
 # Remembers every peer connection of the page, so that a test can ask for its statistics.
 REMEMBER_PEERS = """
@@ -122,7 +127,7 @@ class Demo:
     async def healthy(self) -> bool:
         """Whether the server answers."""
         try:
-            async with aiohttp.ClientSession() as http, http.get(self.url + "/healthz") as answer:
+            async with aiohttp.ClientSession(timeout=ANSWER) as http, http.get(self.url + "/healthz") as answer:
                 return answer.status == 200
         except (aiohttp.ClientError, OSError):
             return False
@@ -133,17 +138,23 @@ class Demo:
 
 
 @asynccontextmanager
-async def run_demo(folder: Path) -> AsyncIterator[Demo]:
-    """Start a demo in its own home; stop it, and see that nothing of it is left."""
+async def run_demo(folder: Path, *addresses: str) -> AsyncIterator[Demo]:
+    """Start a demo in its own home; stop it, and see that nothing of it is left.
+
+    With ``addresses`` it listens beyond loopback, which ``telemed demo`` itself never does, and announces these.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     log = folder / "demo.log"
     environment = {**os.environ, "TELEMED_HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1"}
     environment.pop("DATABASE_URL", None)
+    command = [sys.executable, "-m", "telemed", "demo", "--port", str(port)]
+    if addresses:
+        environment |= {"TELEMED_PUBLIC_ADDRESS": ",".join((*addresses, "127.0.0.1")), "TELEMED_PORT": str(port)}
+        command = [sys.executable, "-c", OPEN_DEMO]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "telemed", "demo", "--port", str(port)],
-            cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
+            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
         )
     demo = Demo(process, folder / "home", port, log)
     family: list[psutil.Process] = []
@@ -183,22 +194,27 @@ def write_tone(path: Path) -> None:
 
 
 @asynccontextmanager
-async def run_browser(folder: Path, devices: bool = True) -> AsyncIterator[Browser]:
-    """Chromium with a moving test picture as camera and 880 Hz as microphone, or with neither."""
+async def run_browser(
+    folder: Path, devices: bool = True, program: Path | None = None, extra: tuple[str, ...] = (), asks: bool = False
+) -> AsyncIterator[Browser]:
+    """Chromium with a moving test picture as camera and 880 Hz as microphone, or with neither.
+
+    ``program`` starts it otherwise, ``extra`` are more arguments; one that ``asks`` gives what was granted alone.
+    """
     tone = folder / "tone.wav"
     write_tone(tone)
     arguments = [
-        "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required",
+        *([] if asks else ["--use-fake-ui-for-media-stream"]), "--autoplay-policy=no-user-gesture-required",
         *(["--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={tone}"] if devices else []),
         "--allow-loopback-in-peer-connection", "--disable-features=WebRtcHideLocalIpsWithMdns",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--no-first-run", "--disable-gpu",
-        "--disable-background-timer-throttling", "--disable-renderer-backgrounding",
-        "--disable-backgrounding-occluded-windows",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE 198.51.100.1",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
+        "--disable-gpu", "--disable-background-timer-throttling", "--disable-renderer-backgrounding",
+        "--disable-backgrounding-occluded-windows", *extra,
     ]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=chromium() or None, args=arguments, chromium_sandbox=False
+            executable_path=program or chromium() or None, args=arguments, chromium_sandbox=False
         )
         try:
             yield browser
@@ -271,10 +287,8 @@ async def visit(demo: Demo, browser: Browser, language: str, size: tuple[int, in
     page.on("pageerror", lambda error: visitor.faults.append(str(error)))
     login, password = "demo-clinician", demo.password("demo-clinician")
     try:
-        async with http.post(
-            demo.url + "/api/v1/sign-in",
-            json={"login": login, "password": password}, headers={"Origin": demo.url},
-        ) as answer:
+        credentials = {"login": login, "password": password}
+        async with http.post(f"{demo.url}/api/v1/sign-in", json=credentials, headers={"Origin": demo.url}) as answer:
             assert answer.status < 300, await answer.text()
         await page.goto(demo.url)
         await page.locator("input[autocomplete=username]").fill(login)
@@ -368,13 +382,16 @@ async def stored_runs(visitor: Visitor, consultation: str) -> list[tuple[int, np
 class Stage:
     """What the tests of this folder use."""
 
-    run_demo: Callable[[Path], Any] = run_demo
+    chromium: Callable[[], str] = chromium
+    run_demo: Callable[..., Any] = run_demo
     run_browser: Callable[..., Any] = run_browser
     visit: Callable[..., Any] = visit
     until: Callable[..., Awaitable[Any]] = until
     read_recording: Callable[[dict[str, int]], Recording] = Recording.read
     read_frame: Callable[..., tuple[int, int, np.ndarray, int]] = read_frame
     stored_runs: Callable[..., Awaitable[list[tuple[int, np.ndarray]]]] = stored_runs
+    remember_peers: str = REMEMBER_PEERS
+    remote_hz: str = REMOTE_HZ
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,8 @@ async def listen(visitor: Any, consultation: str, ear: Ear, seconds: float) -> N
     """Watch the ECG, raw and in the monitor band, for a while."""
     url = visitor.demo.url.replace("http", "ws") + f"/ws/consultations/{consultation}"
     async with visitor.http.ws_connect(url, headers={"Origin": visitor.demo.url}, max_msg_size=1 << 22) as socket:
-        await socket.send_json({"type": "hello", "protocol": 1, "oldest": 1, "source": str(uuid.uuid4())})
+        hello = {"type": "hello", "protocol": 1, "oldest": 1, "source": str(uuid.uuid4()), "page": False}
+        await socket.send_json(hello)
         watched = False
         ends = asyncio.get_running_loop().time() + seconds
         while (left := ends - asyncio.get_running_loop().time()) > 0:
