@@ -61,7 +61,8 @@ async def test_a_second_device_waits_and_is_refused(clinic: Any) -> None:
     await see_each_other(clinician, patient)
     assert [seat["state"] for seat in await seats(clinic, consultation)] == ["admitted", "refused"]
     await other.page.reload()
-    await other.page.locator("[data-fault=seat_refused], [data-stage=refused]").first.wait_for()
+    await other.page.locator("[data-fault=seat_refused] a.phone-link").wait_for()  # asked who invites, too
+    assert "Не бяхте допуснати" in await other.text(), "the refusal stays"
 
 
 async def test_a_messenger_that_looks_at_the_link_uses_nothing(clinic: Any) -> None:

@@ -130,6 +130,16 @@ describe("a visit comes back by itself", () => {
     },
   );
 
+  it("stays refused when the link itself still leads to the visit", async () => {
+    rememberJoined(TOKEN);
+    const asked = server([403, { error: { code: "seat_refused", params: {} } }], [200, shown]);
+    const it = visit();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(asked).toEqual(["POST /api/v1/visits", "POST /api/v1/visits/look"]);
+    expect([it.stage.value, it.fault.value?.code]).toEqual(["fault", "seat_refused"]);
+    expect(it.phone.value).toBe("038 606 000");
+  });
+
   it("leaves for good, and comes back to the same seat when asked", async () => {
     const asked = server([201, seated]);
     const it = visit();

@@ -159,7 +159,8 @@ export class Visit {
     try {
       const shown = await visits.look(this.token);
       if (this.closed) return;
-      this.answered();
+      // A quiet look only adds words to a refusal that stands.
+      if (!quiet) this.answered();
       this.time.learn(shown.server_now);
       if (this.ticket.value === null && languageIsOpen()) language.value = shown.language;
       this.ticket.value = shown;
