@@ -30,7 +30,8 @@ test: lint
 	$(PREPARE) chromium firefox
 	$(PREPARE) npm test
 	@echo 'pytest'
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/browser
+	@$(BIN)/python -m pytest tests/browser
 
 lint:
 	$(PREPARE) dev web

@@ -214,7 +214,10 @@ def chromium() -> None:
 def firefox() -> None:
     """Install Firefox ESR when no Firefox is found, and what drives it; fails as :func:`chromium` does."""
     modules()
-    there = lambda: shutil.which("firefox-esr") or shutil.which("firefox")  # noqa: E731
+
+    def there() -> str | None:
+        return shutil.which("firefox-esr") or shutil.which("firefox")
+
     if not there() and not try_until(system_package("firefox-esr", "Installing Firefox ESR"), there):
         raise StepError(
             "The browser tests need Firefox and it could not be installed. Install the package firefox-esr, then "

@@ -128,6 +128,8 @@ async def _answered(request: web.Request, handler: Handler, row: Route | None) -
     except TelemedError:
         raise
     except Exception as error:
+        if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+            raise TelemedError() from None  # who asked is gone, and that is no fault of ours
         log_unexpected(error, request[keys.REQUEST_ID], row.action if row is not None else "none")
         raise TelemedError() from None
 

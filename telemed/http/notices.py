@@ -21,9 +21,10 @@ from telemed.http.sockets import renewal
 from telemed.identity import policy
 from telemed.store.database import DatabaseRefused
 from telemed.vitals.counters import REFUSED
-from telemed.vitals.faults import HelloExpected, MessageInvalid
-from telemed.vitals.messages import FROM_PAGE, Hello, agree, parse, refused
-from telemed.vitals.watch import CHECK_SECONDS, HEARTBEAT_SECONDS, HELLO_SECONDS, WRITE_SECONDS
+from telemed.vitals.faults import MessageInvalid
+from telemed.vitals.hello import read_hello
+from telemed.vitals.messages import FROM_PAGE, refused
+from telemed.vitals.watch import CHECK_SECONDS, HEARTBEAT_SECONDS, WRITE_SECONDS
 
 PAGE_BYTES: Final = 4_096  # of one message: a page says hello and nothing else
 COALESCE_SECONDS: Final = 0.25  # changes that come together are told together
@@ -48,7 +49,7 @@ class NoticesSocket:
         try:
             tasks = [asyncio.create_task(self._listen())]  # before the first look, or a change between is missed
             await asyncio.sleep(0)
-            await self._hello()
+            await read_hello(self._socket, FROM_PAGE)
             await self._look(changed=False)
             tasks += [asyncio.create_task(self._read()), asyncio.create_task(self._tell())]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -70,20 +71,6 @@ class NoticesSocket:
         """The server stops: close without blame; the page comes back."""
         self._closing = True
         self._changed.set()
-
-    async def _hello(self) -> None:
-        try:
-            async with asyncio.timeout(HELLO_SECONDS):
-                message = await self._socket.receive()
-        except TimeoutError:
-            raise HelloExpected() from None
-        try:
-            first = parse(FROM_PAGE, message.data if message.type is WSMsgType.TEXT else "")
-        except MessageInvalid:
-            raise HelloExpected() from None
-        if not isinstance(first, Hello):
-            raise HelloExpected()
-        agree(first)
 
     async def _listen(self) -> None:
         with self._app[keys.ROOMS].listen(self._topic) as listener:

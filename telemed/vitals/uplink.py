@@ -29,8 +29,9 @@ from telemed.vitals.asked import RETRY_SECONDS, Asked
 from telemed.vitals.clock import ASK_SECONDS, server_us
 from telemed.vitals.counters import REFUSED
 from telemed.vitals.durable import Durable
-from telemed.vitals.faults import HelloExpected, MessageInvalid, TooSlow
+from telemed.vitals.faults import MessageInvalid, TooSlow
 from telemed.vitals.fixes import last_fix, micros
+from telemed.vitals.hello import read_hello
 from telemed.vitals.lanes import Lane, Lanes, where
 from telemed.vitals.messages import (
     FROM_STATION,
@@ -38,7 +39,6 @@ from telemed.vitals.messages import (
     ClockAnswer,
     Hello,
     Status,
-    agree,
     check_stream,
     parse,
     refused,
@@ -49,7 +49,6 @@ from telemed.vitals.trouble import trouble
 SQL = load_sql("vitals")
 log = structlog.get_logger(__name__)
 
-HELLO_SECONDS: Final = 5.0  # protocol section 4
 SILENT_SECONDS: Final = 12.0  # the station answers a clock question every 5 s; dead within 15 s
 WRITE_SECONDS: Final = 10.0  # a message that cannot be written for so long has no reader
 MAILBOX: Final = 32  # messages read ahead of the owner: six seconds of one stream
@@ -89,20 +88,7 @@ class Uplink:
 
     async def hello(self) -> None:
         """Read ``hello`` and answer ``welcome``. Raises the refusal that ends the connection."""
-        try:
-            async with asyncio.timeout(HELLO_SECONDS):
-                message = await self._socket.receive()
-        except TimeoutError:
-            raise HelloExpected() from None
-        if message.type is not WSMsgType.TEXT:
-            raise HelloExpected()
-        try:
-            first = parse(FROM_STATION, message.data)
-        except MessageInvalid:
-            raise HelloExpected() from None
-        if not isinstance(first, Hello):
-            raise HelloExpected()
-        version = agree(first)
+        first, version = await read_hello(self._socket, FROM_STATION)
         self.source = first.source
         async with self._around.database.connection() as connection:
             attachment = await attachments.current(connection, self.station.id)

@@ -30,7 +30,8 @@ from telemed.store.database import DatabaseRefused
 from telemed.vitals.asked import Asked
 from telemed.vitals.clock import ASK_SECONDS, server_us
 from telemed.vitals.counters import REFUSED, WATCHERS
-from telemed.vitals.faults import HelloExpected, MessageInvalid, StreamUnknown, TooSlow
+from telemed.vitals.faults import MessageInvalid, StreamUnknown, TooSlow
+from telemed.vitals.hello import read_hello
 from telemed.vitals.hub import Hub
 from telemed.vitals.messages import (
     FROM_PAGE,
@@ -41,7 +42,6 @@ from telemed.vitals.messages import (
     Say,
     Unwatch,
     Watch,
-    agree,
     forged,
     parse,
     refused,
@@ -51,7 +51,6 @@ from telemed.vitals.watcher import Watcher
 
 log = structlog.get_logger(__name__)
 
-HELLO_SECONDS: Final = 5.0  # as on the uplink
 CHECK_SECONDS: Final = 1.0  # between two looks at sign-in and policy; sockets end within two seconds
 WRITE_SECONDS: Final = 10.0  # a message that cannot be written for so long has no reader
 HEARTBEAT_SECONDS: Final = 10.0  # a ping; without its pong after half of it the page is gone
@@ -153,18 +152,7 @@ class ConsultationSocket:
         self._watcher.wake()
 
     async def _hello(self) -> None:
-        try:
-            async with asyncio.timeout(HELLO_SECONDS):
-                message = await self._socket.receive()
-        except TimeoutError:
-            raise HelloExpected() from None
-        try:
-            first = parse(FROM_PAGE, message.data if message.type is WSMsgType.TEXT else "")
-        except MessageInvalid:
-            raise HelloExpected() from None
-        if not isinstance(first, Hello):
-            raise HelloExpected()
-        version = agree(first)
+        first, version = await read_hello(self._socket, FROM_PAGE)
         self._source = first.source
         around, attendance = self._around, self._attendance
         async with self._database.connection() as connection:

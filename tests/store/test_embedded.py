@@ -94,7 +94,7 @@ async def test_a_second_owner_is_told_who_the_first_is(made_home: Path, start: S
     assert second.urls == first.urls  # a command beside the server finds it
 
 
-@pytest.mark.parametrize("number", [os.getpid(), 2**22 + 1])
+@pytest.mark.parametrize("number", [os.getpid(), 2**22 + 1], ids=["a stranger", "nobody"])
 async def test_a_stale_status_file_that_says_ready_deceives_nobody(made_home: Path, start: Start, number: int) -> None:
     """Its number is a stranger's by now, or nobody's."""
     server = await start(made_home)
