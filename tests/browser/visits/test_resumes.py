@@ -26,6 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 RESUMES = int(os.environ.get("TELEMED_RESUMES", "3"))
 SEED = int(os.environ.get("TELEMED_SEED", str(random.SystemRandom().randrange(1 << 30))))
+LONG_RUN = 100  # resumes of each kind: `make faults`
 PROMISE_SECONDS = 5.0  # of the line
 BACK_SECONDS = 60.0  # who is not back by then stays away
 VISIT_ROUNDS = 12  # then a new visit begins, as a chat of thousands of lines is nobody's
@@ -247,7 +248,6 @@ async def resume(kind: str, outing: Any, event: Callable[[Room, random.Random], 
                     break
             lines += await room.close()
     late = sum(seconds > PROMISE_SECONDS for seconds in took)
-    # Told, not demanded: on a machine that does ten other things at once every one of these is several times as long.
     p50, p95 = np.percentile(took, [50, 95])
     print(
         f"{kind}: {len(took)} resumes in {rounds} rounds, {lines} lines; s of the line: p50 {p50:.1f}, p95 {p95:.1f}, "
@@ -255,6 +255,9 @@ async def resume(kind: str, outing: Any, event: Callable[[Room, random.Random], 
         f"(load {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores, seed {SEED})",
         flush=True,
     )
+    # Demanded of the long run, which has the machine to itself; elsewhere told, as beside ten other things every one of
+    # these takes several times as long.
+    assert RESUMES < LONG_RUN or not late, f"{late} of {len(took)} took longer than {PROMISE_SECONDS:.0f} s of the line"
 
 
 PHONE = ["patient", "interpreter"]
