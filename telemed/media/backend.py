@@ -170,6 +170,8 @@ class MediaBackend(Protocol):
     ) -> Resource:
         """Begin a publication; once connected it replaces the older one of the same participant and source.
 
+        Where both carry the same it takes over the older one's id and viewers, who keep their connections.
+
         A change of the room's publications is told on ``consultation:<room>`` and on ``topics``.
         """
 

@@ -13,7 +13,7 @@ from telemed.media.source import Source
 # leaves room for packets that arrive out of order.
 FIRST_SEQUENCE = (1024, 30_000)
 RESENDS_A_SECOND = 500  # for one viewer; three times what 720p sends
-STEP_SECONDS = 1 / 30  # of the timestamp, where a source starts anew
+STEP_SECONDS = 1 / 30  # of the timestamp at least, where a source starts anew
 
 
 class Delivery:
@@ -41,7 +41,8 @@ class Delivery:
         elif self._generation != self.source.generation:
             sequence, timestamp = self._last
             self._sequence_offset = sequence + 1 - packet.sequence
-            self._time_offset = timestamp + int(self.source.clock_hz * STEP_SECONDS) - packet.timestamp
+            pause_s = max(self.source.pause_s, STEP_SECONDS)
+            self._time_offset = timestamp + int(self.source.clock_hz * pause_s) - packet.timestamp
         self._generation = self.source.generation
         self.packets += 1
         self.octets += len(packet.payload)

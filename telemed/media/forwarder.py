@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from telemed.media.offer import MediaSection
 from telemed.media.source import Source
 
 KEYFRAME_EVERY_SECONDS = 1.0  # requests to one publisher; a keyframe of 720p is 30 packets
+KEYFRAMES_TOGETHER = 3  # in as many seconds, but at once, for people who come together: nobody waits for another's
 VIDEO_BITS_A_SECOND = 1_500_000  # what a publisher is told it may send: 720p at 30 a second
 
 
@@ -105,7 +107,7 @@ class Forwarder:
         self._way: Way | None = None
         self._by_payload_type: dict[int, Source] = {}
         self._ssrc = secrets.randbits(32) | 1  # under which we report to the publisher; never 0
-        self._keyframe_s = float("-inf")
+        self._keyframes_s = deque([float("-inf")] * KEYFRAMES_TOGETHER, KEYFRAMES_TOGETHER)
         self._keyframe_later: asyncio.TimerHandle | None = None
 
     def begin(self, way: Way, sections: tuple[MediaSection, ...]) -> None:
@@ -116,6 +118,23 @@ class Forwarder:
             codec = section.codecs[0]
             source = Source(section.kind, codec.clock_hz, repaired=section.kind == "video")
             self.sources[section.kind] = self._by_payload_type[codec.payload_type] = source
+
+    def take_over(self, former: Forwarder) -> bool:
+        """Give the publisher of this one to ``former``, whose viewers and sources stay; this one has none afterwards.
+
+        False when the two do not have the same kinds.
+        """
+        if self.sources.keys() != former.sources.keys():
+            return False
+        former._way, self._way = self._way, None
+        former._by_payload_type = {
+            number: former.sources[source.kind] for number, source in self._by_payload_type.items()
+        }
+        for source in former.sources.values():
+            source.expect_another()
+        self._by_payload_type = {}
+        former.media_s = asyncio.get_running_loop().time()
+        return True
 
     def end(self) -> None:
         """Send nothing more upstream."""
@@ -129,7 +148,7 @@ class Forwarder:
             self.viewers.append(viewer)
             for kind in viewer.deliveries:
                 self._report_to(viewer, kind)
-            self.ask_keyframe()
+            self.ask_keyframe(anew=True)
 
     def leave(self, viewer: Viewer) -> None:
         """No more packets to the viewer."""
@@ -146,9 +165,12 @@ class Forwarder:
         if source is None:
             return
         self.media_s = now_s = asyncio.get_running_loop().time()
+        generation = source.generation
         received = source.receive(packet, now_s)
         if not received.fresh:
             return
+        if source.generation != generation and self.viewers:
+            self.ask_keyframe(anew=True)  # what it began with may have come before it was theirs
         self.counts.packets_in += 1
         for viewer in self.viewers:
             delivery = viewer.deliveries.get(source.kind)
@@ -190,21 +212,28 @@ class Forwarder:
             compound += rtp.bitrate_bound(self._ssrc, VIDEO_BITS_A_SECOND, [video.ssrc])
         self._way.send_rtcp(compound)
 
-    def ask_keyframe(self) -> None:
-        """Ask for a whole picture: now, or when ``KEYFRAME_EVERY_SECONDS`` have passed since the last time."""
+    def ask_keyframe(self, *, anew: bool = False) -> None:
+        """Ask for a whole picture: now, or when ``KEYFRAME_EVERY_SECONDS`` have passed since the last time.
+
+        Somebody who sees this source ``anew`` waits only when ``KEYFRAMES_TOGETHER`` have been asked for lately.
+        """
         video = self.sources.get("video")
-        if video is None or video.ssrc is None or self._way is None or self._keyframe_later is not None:
+        if video is None or video.ssrc is None or self._way is None:
             return
         loop = asyncio.get_running_loop()
-        wait = self._keyframe_s + KEYFRAME_EVERY_SECONDS - loop.time()
+        wait = self._keyframes_s[-1] + KEYFRAME_EVERY_SECONDS - loop.time()
+        if anew:
+            wait = min(wait, self._keyframes_s[0] + KEYFRAMES_TOGETHER * KEYFRAME_EVERY_SECONDS - loop.time())
         if wait <= 0:
             self._send_keyframe_request()
-        else:
+        elif self._keyframe_later is None:
             self._keyframe_later = loop.call_later(wait, self._send_keyframe_request)
 
     def _send_keyframe_request(self) -> None:
-        self._keyframe_later = None
-        self._keyframe_s = asyncio.get_running_loop().time()
+        if self._keyframe_later is not None:
+            self._keyframe_later.cancel()
+            self._keyframe_later = None
+        self._keyframes_s.append(asyncio.get_running_loop().time())
         video = self.sources["video"]
         if video.ssrc is not None:
             self.counts.keyframes_asked += 1

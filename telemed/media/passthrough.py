@@ -100,7 +100,7 @@ class PassThrough:
         session = self._session("publish", room, publisher.participant, owner, offer, forwarder, publication)
         session.topics = (topic, *topics)
         session.carry = carry
-        session.leg = self._leg(session, forwarder.rtp, forwarder.rtcp)
+        session.leg = self._leg(session, session.rtp, session.rtcp)
         return await self._open(session, offer, "recvonly")
 
     async def play(self, publication_id: str, offer_sdp: str, *, participant: str = "", owner: str = "") -> Resource:
@@ -278,6 +278,8 @@ class PassThrough:
             return
         for other in replaced:
             del self._live[other.publication.id]
+        if replaced:
+            session.succeed(replaced[-1])
         self._live[session.publication.id] = session
         self._announce(session)
         for other in replaced:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from telemed.media.aiortc_adapter import Leg
 from telemed.media.backend import Publication, Publisher, Role
@@ -35,3 +35,26 @@ class Session:
         who = self.publication.publisher
         same = (who.participant, who.source) == (publisher.participant, publisher.source)
         return self.role == "publish" and same
+
+    def rtp(self, data: bytes) -> None:
+        """A publisher's packet, to the forwarder that it has now."""
+        self.forwarder.rtp(data)
+
+    def rtcp(self, data: bytes) -> None:
+        """A publisher's feedback, to the forwarder that it has now."""
+        self.forwarder.rtcp(data)
+
+    def succeed(self, former: Session) -> bool:
+        """Go on with what ``former``, of the same source, published: its name and its viewers.
+
+        Who watches keeps the picture, and the connection it comes over. False, and nothing is changed, when the two
+        do not carry the same.
+        """
+        if self.carry != former.carry or not self.forwarder.take_over(former.forwarder):
+            return False
+        self.forwarder, former.forwarder = former.forwarder, self.forwarder
+        self.publication, former.publication = (
+            replace(former.publication, publisher=self.publication.publisher),
+            self.publication,
+        )
+        return True

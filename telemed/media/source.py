@@ -32,7 +32,8 @@ STALE = Received(False)
 class Source:
     """The receiving side of one kind of one publication.
 
-    ``generation`` grows when the publisher changes its SSRC: sequence and time then start anew.
+    ``generation`` grows when the publisher changes its SSRC: sequence and time then start anew, ``pause_s`` seconds
+    after the last packet before.
     """
 
     def __init__(self, kind: str, clock_hz: int, repaired: bool) -> None:
@@ -41,6 +42,7 @@ class Source:
         self.repaired = repaired  # whether lost packets are asked for again
         self.ssrc: int | None = None
         self.generation = 0
+        self.pause_s = 0.0
         self.report: SenderReport | None = None
         self._heard_s = 0.0
         self._start(0)
@@ -58,6 +60,12 @@ class Source:
         self._report_s = 0.0
         self.report = None
 
+    def expect_another(self) -> None:
+        """The next packet is of another publisher's connection, whatever its SSRC; what was before is not asked for."""
+        self.ssrc = None
+        self.report = None
+        self._missing.clear()
+
     def receive(self, packet: RtpPacket, now_s: float) -> Received:
         """Take a packet in. A duplicate, one older than the ring or than the stream's first, is not fresh.
 
@@ -68,6 +76,7 @@ class Source:
             if self.ssrc is not None and now_s - self._heard_s < TAKEOVER_SECONDS:
                 return STALE
             self.ssrc = packet.ssrc
+            self.pause_s = now_s - self._heard_s if self.generation > 0 else 0.0
             self.generation += 1
             self._start(packet.sequence)
         self._heard_s = now_s

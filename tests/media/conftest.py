@@ -218,8 +218,8 @@ class Plane:
         publisher = Publisher(f"{by}:1", by, source)
         peer.resource = await self.media.publish(room, publisher, await peer.offer(), owner=f"{by}:1")
         await peer.accept(peer.resource.answer_sdp)
-        publication = peer.resource.publication.id
-        await until(lambda: any(p.id == publication for p in self.media.publications(room)), "publication is live")
+        session = self.media._sessions[peer.resource.id]
+        await until(lambda: session in self.media._live.values(), "publication is live")
         await until(lambda: peer.connected, "publisher is connected")
         return peer
 
@@ -230,7 +230,8 @@ class Plane:
         self.stack.push_async_callback(peer.close)
         for kind in kinds:
             peer.pc.addTransceiver(kind, direction="recvonly")
-        publication = publisher.resource.publication.id
+        published = self.media._sessions.get(publisher.resource.id)  # a successor has the name of what was before it
+        publication = (published or publisher.resource).publication.id
         offer = await peer.offer()
         peer.resource = await self.media.play(publication, offer, participant=participant, owner="account:1")
         await peer.accept(peer.resource.answer_sdp)

@@ -8,7 +8,9 @@ import pytest
 
 from telemed.media import backend, passthrough
 from telemed.media.backend import PublicationNotFound, Publisher, TooManySessions
+from telemed.media.rtp import RtpPacket
 
+PAUSE_SECONDS = 60  # more than any pause of a test
 ROOM = "6b1f5a52-6f0e-4a38-9d57-6f7f0c9a0001"
 
 
@@ -26,23 +28,46 @@ def told(room: Any) -> list[list[tuple[str, str, str]]]:
     return lists
 
 
-async def test_a_newer_publication_replaces_the_older_of_the_same_participant_and_source_alone(
-    plane: Any, wait: Any
-) -> None:
+def packets(publisher: Any, numbers: range) -> list[RtpPacket]:
+    """Video packets of this publisher; their numbers are their payloads."""
+    ssrc = id(publisher) & 0xFFFFFFFF
+    return [
+        RtpPacket(publisher.payload_type("video"), True, number, number * 3000, ssrc, number.to_bytes(4, "big"))
+        for number in numbers
+    ]
+
+
+async def test_a_newer_publication_takes_over_the_viewers_of_the_older_one(plane: Any, wait: Any) -> None:
+    """Of the same participant and source alone: whoever watches keeps the picture and its connection."""
     room = plane.listen()
     clinician = await plane.publisher("audio", by="clinician")
     screen = await plane.publisher("video", by="clinician", source="screen")
     first = await plane.publisher("video")
     exam = await plane.publisher("video", source="exam")
     viewer = await plane.viewer(first, "video")
+    publication = first.resource.publication
+    for one in packets(first, range(10, 15)):
+        await first.send(one)
+    await wait(lambda: len(viewer.received) == 5, "the older one's packets arrive")
     second = await plane.publisher("video")
-    stayed = [clinician, screen, exam, second]
-    assert ids(plane) == [one.resource.publication.id for one in stayed]
     await wait(lambda: first.pc.connectionState == "closed", "the older publisher is told goodbye")
-    await wait(lambda: viewer.pc.connectionState == "closed", "and its viewer")
+    stayed = [clinician.resource.publication, screen.resource.publication, publication, exam.resource.publication]
+    assert sorted(ids(plane)) == sorted(one.id for one in stayed), "it has the older one's name now"
+    for one in packets(second, range(40_000, 40_005)):
+        await second.send(one)
+    await wait(lambda: len(viewer.received) == 10, "the newer one's packets arrive")
+    got = viewer.received
+    assert [int.from_bytes(one.payload, "big") for one in got] == [*range(10, 15), *range(40_000, 40_005)]
+    assert {(one.sequence - got[0].sequence) & 0xFFFF for one in got} == set(range(10)), "without a hole"
+    assert {one.ssrc for one in got} == {got[0].ssrc}
+    assert 0 < (got[5].timestamp - got[4].timestamp) & 0xFFFFFFFF < 90_000 * PAUSE_SECONDS, "its time goes on"
+    later = await plane.viewer(second, "video")
+    for one in packets(second, range(40_005, 40_008)):
+        await second.send(one)
+    await wait(lambda: len(later.received) == 3 and len(viewer.received) == 13, "who comes later sees it too")
+    assert all(one.connected for one in (clinician, screen, exam, second, viewer, later))
     with pytest.raises(PublicationNotFound):
-        plane.media.room_of(first.resource.publication.id)
-    assert all(one.connected for one in stayed)
+        plane.media.room_of(second.resource.publication.id)
     face, close = ("clinician:1", "clinician", "camera"), ("station:1", "station", "exam")
     assert told(room)[-1] == [face, ("clinician:1", "clinician", "screen"), close, ("station:1", "station", "camera")]
 

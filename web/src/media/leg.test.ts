@@ -18,7 +18,10 @@ class FakeConnection extends EventTarget {
   };
   setRemoteDescription = async () => undefined;
   getStats = async () => new Map([["pair", { type: "candidate-pair", bytesReceived: this.bytes }]]);
-  close = () => undefined;
+  open = true;
+  close = () => {
+    this.open = false;
+  };
   becomes(state: string) {
     this.connectionState = state;
     this.onconnectionstatechange?.();
@@ -59,19 +62,24 @@ describe("a leg", () => {
     return leg;
   };
 
-  it("keeps its session until its successor is connected, so that others keep one picture of it", async () => {
+  it("stays open until its successor is connected, so that others keep the picture of it", async () => {
     const leg = await connected();
+    const open = () => FakeConnection.made.map((one) => one.open);
     void leg.wake(true);
     await settled();
     expect(asked).toEqual(["POST /whip/room", "POST /whip/room"]);
+    expect(open()).toEqual([true, true]);
     // An attempt that never connected is not kept.
     void leg.wake(true);
     await settled();
     expect(asked.slice(2)).toEqual(["DELETE /whip/resources/2", "POST /whip/room"]);
+    expect(open()).toEqual([true, false, true]);
     FakeConnection.made[2]?.becomes("connected");
     await settled();
     expect(asked.slice(4)).toEqual(["DELETE /whip/resources/1"]);
+    expect(open()).toEqual([false, false, true]);
     await leg.close();
+    expect(open()).toEqual([false, false, false]);
     expect(asked.slice(5)).toEqual(["DELETE /whip/resources/3"]);
   });
 

@@ -35,8 +35,11 @@ export interface LegPlan {
 export class Leg {
   private connection: RTCPeerConnection | null = null;
   private session: string | null = null;
-  /** Of the connection that was lost: the server replaces it by its successor, so that others keep one picture of it. */
-  private former: string | null = null;
+  /**
+   * What was connected before: it stays open until its successor is connected, so that the server hands over from the
+   * one to the other and nobody loses the picture meanwhile.
+   */
+  private former: { readonly connection: RTCPeerConnection; readonly session: string } | null = null;
   private asking: AbortController | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly backoff = new Backoff();
@@ -122,21 +125,24 @@ export class Leg {
     this.former = null;
     connection?.close();
     // An offer that is still under way ends its own session when the answer names it.
+    former?.connection.close();
     const ended = session === null ? this.attempting : api.endSession(session);
-    await Promise.all([ended, former === null ? undefined : api.endSession(former)]);
+    await Promise.all([ended, former === null ? undefined : api.endSession(former.session)]);
   }
 
-  /** Throw the connection away for the next attempt: nothing waits for it, and its session ends when that succeeds. */
+  /** Give the connection up for the next attempt. One that was connected ends when that succeeds, any other at once. */
   private give(): void {
     clearTimeout(this.timer);
     this.asking?.abort();
     const { connection, session } = this;
     this.connection = null;
     this.session = null;
+    if (connection !== null && session !== null && this.former === null && this.sessionLived) {
+      this.former = { connection, session };
+      return;
+    }
     connection?.close();
-    if (session === null) return;
-    if (this.former === null && this.sessionLived) this.former = session;
-    else void api.endSession(session);
+    if (session !== null) void api.endSession(session);
   }
 
   private again(code: string | null): void {
@@ -198,7 +204,8 @@ export class Leg {
         this.backoff.reset();
         this.connectedBefore = true;
         this.sessionLived = true;
-        if (this.former !== null) void api.endSession(this.former);
+        this.former?.connection.close();
+        if (this.former !== null) void api.endSession(this.former.session);
         this.former = null;
         this.plan.onState("connected", null);
         break;
