@@ -28,6 +28,7 @@ CALENDAR_FILE = "visit.ics"
 QR_SCALE = 8  # units a module in the picture; the page and the paper scale it
 QR_BORDER = 4  # modules of quiet zone (ISO/IEC 18004, 5.3.8)
 SENDER_LENGTH = 120  # characters of the organisation's name in the header of an e-mail
+ASKED = ("patient", "relative")  # where they are and whether they agree
 JOIN_BUTTON = "join.join"  # what the page writes on the button that is to be pressed
 
 
@@ -124,6 +125,7 @@ def _paragraphs(invitation: Invitation, language: str) -> list[str]:
         said(f"press.{when}"),
         invitation.link,
         said("join", button=words(JOIN_BUTTON, {}, language)),
+        *([said(f"asks.{role}")] if role in ASKED else []),
         said(f"need.{role}"),
         said("alone"),
         said("trouble.phone", phone=invitation.phone) if invitation.phone else said("trouble.without"),

@@ -46,7 +46,10 @@ def test_every_invitation_says_who_when_what_and_whom_to_call(
     assert (PHONE in text) is bool(phone)
     assert ("14:30" in text) is (at is not None)
     assert catalogue(language)["invitation.alone"] in text
+    asked = {"en": "whether you agree", "bg": "дали сте съгласни"}[language]
+    assert (asked in text) is (role in {"patient", "relative"})
     if role == "patient":
+        assert {"en": "reading glasses", "bg": "за четене"}[language] in text
         assert {"en": "medicines", "bg": "лекарствата"}[language] in text
         assert {"en": "identity card", "bg": "личната Ви карта"}[language] in text
     assert max(len(line) for line in text.splitlines()) < 400
@@ -155,7 +158,7 @@ async def test_the_calendar_file_follows_the_appointment(server: Any) -> None:
     assert event.decoded("DTSTART") == when
     assert b"DTSTART:" + f"{when:%Y%m%dT%H%M%SZ}".encode() in first.to_ical()
     assert event.decoded("DTEND") - event.decoded("DTSTART") == timedelta(minutes=45)
-    assert str(event["SUMMARY"]) == "Video call"
+    assert str(event["SUMMARY"]) == "Video visit"
     assert str(event["URL"]) == made["link"]
     (alarm,) = event.walk("VALARM")
     assert alarm.decoded("TRIGGER") == timedelta(minutes=-30)

@@ -171,11 +171,12 @@ class Person:
         await self.page.locator(".chat-line.is-mine[data-line] .chat-text", has_text=text).last.wait_for()
 
     async def shares(self, name: str, media_type: str, data: bytes) -> None:
-        """Choose a file for the chat."""
+        """Choose a file for the chat, and say that it shall go."""
         await self.opens_chat()
         await self.page.locator(".chat-buttons input[type=file]").first.set_input_files(
             {"name": name, "mimeType": media_type, "buffer": data}
         )
+        await self.press("send-files")
 
     async def reads(self, *texts: str) -> None:
         """The chat has lines with exactly these texts, as text."""

@@ -1,12 +1,15 @@
 /** The camera: asked for with one button, seen as in a mirror, or why it is not there. */
+import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { t } from "../i18n";
-import type { Outcome } from "./CheckFlow";
+import { AdviceBox, CAMERA_ADVICE } from "./Advice";
 import { Choices } from "./Choices";
 import { DeviceTrouble, isTrouble } from "./DeviceTrouble";
 import type { OwnDevice } from "./device";
+import type { Outcome } from "./outcomes";
 
 export function CameraStep({ device, onNext }: { device: OwnDevice; onNext: (outcome: Outcome) => void }) {
+  const answeredNo = useSignal(false);
   useEffect(() => {
     if (device.track.value === null) void device.openIfAllowed();
   }, []);
@@ -17,7 +20,10 @@ export function CameraStep({ device, onNext }: { device: OwnDevice; onNext: (out
       {permission === "not_asked" && <p class="lead">{t("check.camera_ask")}</p>}
       {permission === "asking" && <Asking />}
       <DeviceTrouble device={device} />
-      <Choices device={device} />
+      {permission === "allowed" && answeredNo.value && (
+        <AdviceBox title="check.camera_advice_title" lines={CAMERA_ADVICE} />
+      )}
+      <Choices device={device} open={answeredNo.value} />
       <div class="actions">
         {permission === "not_asked" && (
           <button type="button" class="big primary" onClick={() => void device.ask()}>
@@ -29,13 +35,32 @@ export function CameraStep({ device, onNext }: { device: OwnDevice; onNext: (out
             {t("check.camera_seen")}
           </button>
         )}
-        <button
-          type="button"
-          class="big"
-          onClick={() => onNext(isTrouble(permission) || permission === "allowed" ? "fails" : "skipped")}
-        >
-          {permission === "allowed" ? t("check.camera_not_seen") : t("check.camera_without")}
-        </button>
+        {permission === "allowed" && !answeredNo.value && (
+          <button
+            type="button"
+            class="big"
+            data-answer="no"
+            onClick={() => {
+              answeredNo.value = true;
+            }}
+          >
+            {t("check.camera_not_seen")}
+          </button>
+        )}
+        {permission === "allowed" && answeredNo.value && (
+          <button type="button" class="big" onClick={() => void device.ask()}>
+            {t("check.again")}
+          </button>
+        )}
+        {(permission !== "allowed" || answeredNo.value) && (
+          <button
+            type="button"
+            class="big"
+            onClick={() => onNext(isTrouble(permission) || answeredNo.value ? "fails" : "skipped")}
+          >
+            {t("check.camera_without")}
+          </button>
+        )}
       </div>
     </>
   );

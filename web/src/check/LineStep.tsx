@@ -3,9 +3,9 @@ import { useEffect, useRef } from "preact/hooks";
 import { errorSentence, t } from "../i18n";
 import type { Key } from "../i18n/keys";
 import { decimal } from "../i18n/numbers";
-import type { Outcome } from "./CheckFlow";
 import type { OwnDevice } from "./device";
 import { LOOP_S, type Loopback } from "./loopback";
+import type { Outcome } from "./outcomes";
 import type { Verdict } from "./verdict";
 
 const VERDICTS: Record<Verdict, readonly [Key, Key, Outcome]> = {
@@ -76,13 +76,16 @@ function VerdictCard({ loop, verdict }: { loop: Loopback; verdict: Verdict }) {
       <p class="verdict-word">{t(word)}</p>
       <p>{t(advice)}</p>
       {figures !== null && (
-        <p class="figures numbers">
-          {t("check.line_figures", {
-            loss: decimal(figures.loss * 100, 1),
-            trip: figures.roundTripMs === null ? "…" : decimal(figures.roundTripMs),
-            rate: decimal(figures.kbitS),
-          })}
-        </p>
+        <details class="more">
+          <summary>{t("check.details")}</summary>
+          <p class="figures numbers">
+            {t("check.line_figures", {
+              loss: decimal(figures.loss * 100, 1),
+              trip: figures.roundTripMs === null ? "…" : decimal(figures.roundTripMs),
+              rate: decimal(figures.kbitS),
+            })}
+          </p>
+        </details>
       )}
     </div>
   );

@@ -2,15 +2,17 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { t } from "../i18n";
+import { AdviceBox, MICROPHONE_ADVICE } from "./Advice";
 import { Asking } from "./CameraStep";
-import type { Outcome } from "./CheckFlow";
 import { Choices } from "./Choices";
 import { DeviceTrouble, isTrouble } from "./DeviceTrouble";
 import type { OwnDevice } from "./device";
 import { LevelBar } from "./LevelBar";
+import type { Outcome } from "./outcomes";
 
 export function MicrophoneStep({ device, onNext }: { device: OwnDevice; onNext: (outcome: Outcome) => void }) {
   const heard = useSignal(false);
+  const answeredNo = useSignal(false);
   useEffect(() => {
     if (device.track.value === null) void device.openIfAllowed();
   }, []);
@@ -37,7 +39,10 @@ export function MicrophoneStep({ device, onNext }: { device: OwnDevice; onNext: 
         </>
       )}
       <DeviceTrouble device={device} />
-      <Choices device={device} />
+      {permission === "allowed" && answeredNo.value && (
+        <AdviceBox title="check.microphone_advice_title" lines={MICROPHONE_ADVICE} />
+      )}
+      <Choices device={device} open={answeredNo.value} />
       <div class="actions">
         {permission === "not_asked" && (
           <button type="button" class="big primary" onClick={() => void device.ask()}>
@@ -49,13 +54,32 @@ export function MicrophoneStep({ device, onNext }: { device: OwnDevice; onNext: 
             {t("check.microphone_works")}
           </button>
         )}
-        <button
-          type="button"
-          class="big"
-          onClick={() => onNext(isTrouble(permission) || permission === "allowed" ? "fails" : "skipped")}
-        >
-          {permission === "allowed" ? t("check.microphone_not") : t("check.microphone_without")}
-        </button>
+        {permission === "allowed" && !answeredNo.value && (
+          <button
+            type="button"
+            class="big"
+            data-answer="no"
+            onClick={() => {
+              answeredNo.value = true;
+            }}
+          >
+            {t("check.microphone_not")}
+          </button>
+        )}
+        {permission === "allowed" && answeredNo.value && (
+          <button type="button" class="big" onClick={() => void device.ask()}>
+            {t("check.again")}
+          </button>
+        )}
+        {(permission !== "allowed" || answeredNo.value) && (
+          <button
+            type="button"
+            class="big"
+            onClick={() => onNext(isTrouble(permission) || answeredNo.value ? "fails" : "skipped")}
+          >
+            {t("check.microphone_without")}
+          </button>
+        )}
       </div>
     </>
   );

@@ -2,10 +2,19 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { t } from "../i18n";
+import type { Key } from "../i18n/keys";
 import { chooseDevice, chosenDevice } from "../media/chosen";
 import { Icon } from "../parts/Icon";
-import type { Outcome } from "./CheckFlow";
+import { AdviceBox, SPEAKER_ADVICE } from "./Advice";
+import type { Outcome } from "./outcomes";
 import { canChooseSpeaker, playCheckTone } from "./tone";
+
+/** Nobody is asked for what has not sounded yet. */
+const ASKED: Record<"before" | "playing" | "played", Key> = {
+  before: "check.speaker_ask",
+  playing: "check.speaker_listen",
+  played: "check.speaker_heard",
+};
 
 export function SpeakerStep({ onNext }: { onNext: (outcome: Outcome) => void }) {
   const state = useSignal<"before" | "playing" | "played">("before");
@@ -27,20 +36,11 @@ export function SpeakerStep({ onNext }: { onNext: (outcome: Outcome) => void }) 
   };
   return (
     <>
-      <p class="lead">{t(state.value === "before" ? "check.speaker_ask" : "check.speaker_heard")}</p>
-      {unheard.value && (
-        <div class="trouble" role="alert">
-          <p>
-            <strong>{t("check.speaker_advice_title")}</strong>
-          </p>
-          <ul class="bullets">
-            <li>{t("check.speaker_advice_volume")}</li>
-            <li>{t("check.speaker_advice_silent")}</li>
-            <li>{t("check.speaker_advice_cable")}</li>
-          </ul>
-        </div>
-      )}
-      {speakers.value.length > 1 && (
+      <p class="lead" role="status">
+        {t(ASKED[state.value])}
+      </p>
+      {unheard.value && <AdviceBox title="check.speaker_advice_title" lines={SPEAKER_ADVICE} />}
+      {unheard.value && speakers.value.length > 1 && (
         <label class="field">
           <span>{t("check.which_speaker")}</span>
           <select

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { browserOf, insideApp, systemOf, unfit } from "./browser";
-import { summaryOf } from "./CheckFlow";
 import { STEPS, stepsOf } from "./level";
+import { allWorks, anyFails, anyTried, stepAfter, summaryOf } from "./outcomes";
 import { type DeviceEvent, mayAsk, nextPermission, type Permission, type Remembered } from "./permission";
 import { figuresOf, type LoopSample, verdictOf } from "./verdict";
 
@@ -169,5 +169,20 @@ describe("the sum of a check", () => {
       "check.sum_skipped",
     );
     expect(summaryOf({ camera: "works", microphone: "works", speaker: "works", line: "fair" })).toBe("check.sum_good");
+    expect(summaryOf({ camera: "skipped" })).toBe("check.sum_nothing");
+  });
+
+  it("tells a check from one that was passed over", () => {
+    expect([anyTried({}), anyTried({ camera: "skipped" }), anyTried({ camera: "fails" })]).toEqual([
+      false,
+      false,
+      true,
+    ]);
+    expect([anyFails({ line: "fair" }), anyFails({ speaker: "fails" })]).toEqual([false, true]);
+    expect(allWorks({ camera: "works", microphone: "works", speaker: "works" })).toBe(false);
+  });
+
+  it("goes on step by step, and back to the result from one that is tried again by itself", () => {
+    expect([stepAfter(0, false), stepAfter(3, false), stepAfter(0, true)]).toEqual([1, 4, 4]);
   });
 });

@@ -3,9 +3,10 @@ import { render } from "preact";
 import type { Invitation } from "../api/staff";
 import type { ConsultationInfo } from "../api/types";
 import { wordsIn } from "../i18n";
-import { zone } from "../i18n/numbers";
+import type { Key } from "../i18n/keys";
+import { clockTime } from "../i18n/numbers";
 import { account } from "../parts/account";
-import { sheetParts } from "./sheet";
+import { sheetNames, sheetParts } from "./sheet";
 
 /** Print the invitation in this language; `qr` is the address of its picture. */
 export function printSheet(
@@ -31,17 +32,29 @@ export function printSheet(
 }
 
 function Sheet(props: { consultation: ConsultationInfo; invitation: Invitation; language: "bg" | "en"; qr: string }) {
-  const { invitation, language } = props;
+  const { consultation, invitation, language } = props;
+  const say = (key: Key, params?: Record<string, string>) => wordsIn(language, key, params);
   const phone = account.value?.organisation.phone ?? "";
-  const at = props.consultation.state === "scheduled" ? props.consultation.scheduled_at : null;
-  const how = wordsIn(language, "sheet.how", { when: at === null ? "now" : "at" });
-  const { paragraphs } = sheetParts(invitation.words[language], invitation.link, how);
+  const at = consultation.state === "scheduled" ? consultation.scheduled_at : null;
+  const { when, paragraphs } = sheetParts(
+    invitation.words[language],
+    invitation.link,
+    say("sheet.how", { when: at === null ? "now" : "at" }),
+    at === null ? null : clockTime(Date.parse(at)),
+  );
+  const names = sheetNames(
+    invitation.ticket.role,
+    consultation.patient.name,
+    consultation.clinician === null ? null : consultation.clinician.name,
+  );
   return (
     <article class="sheet">
       <header>
         <p>{account.value?.organisation.name}</p>
-        <h1>{invitation.subject[language]}</h1>
-        {at !== null && <p class="sheet-time">{timeWords(at, language)}</p>}
+        <h1>{say("sheet.title")}</h1>
+        {names.patient !== null && <p class="sheet-name">{say("sheet.for", { patient: names.patient })}</p>}
+        {names.clinician !== null && <p class="sheet-name">{say("sheet.clinician", { clinician: names.clinician })}</p>}
+        {when !== null && <p class="sheet-time">{when}</p>}
       </header>
       <div class="sheet-words">
         {paragraphs.map((paragraph) => (
@@ -51,20 +64,11 @@ function Sheet(props: { consultation: ConsultationInfo; invitation: Invitation; 
       <footer>
         <img src={props.qr} alt="" width="230" height="230" />
         {phone !== "" && <p class="sheet-phone">{phone}</p>}
-        <p class="sheet-link">{invitation.link}</p>
+        <div>
+          <p>{say("sheet.computer")}</p>
+          <p class="sheet-link">{invitation.link}</p>
+        </div>
       </footer>
     </article>
   );
-}
-
-function timeWords(at: string, language: "bg" | "en"): string {
-  return new Intl.DateTimeFormat(language === "bg" ? "bg" : "en-GB", {
-    timeZone: zone.value,
-    weekday: "long",
-    day: "numeric",
-    month: "long",
-    hour: "2-digit",
-    minute: "2-digit",
-    hourCycle: "h23",
-  }).format(Date.parse(at));
 }

@@ -12,7 +12,7 @@ import { parseMessage, type ServerMessage } from "./messages";
 
 export const SILENCE_MS = 7_500;
 /** An attempt that nobody has answered in this time is given up for the next. */
-export const CONNECT_MS = 4_000;
+export const CONNECT_MS = 3_000;
 /** Since the last message, so long after waking up or a change of the network means that the line is gone. */
 export const STALE_MS = 5_500;
 const PROTOCOL = 1;

@@ -1,53 +1,76 @@
 /** The chat of a room: what was said, what is not confirmed yet, files and photos. Text is text, never markup. */
-import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { errorSentence, t } from "../i18n";
 import { clockTime, decimal } from "../i18n/numbers";
 import { Icon } from "../parts/Icon";
 import type { Line } from "../protocol/people";
+import { ChatForm } from "./ChatForm";
 import type { RoomConnection } from "./connection";
 import { FileCard } from "./FileCard";
-import { type PendingLine, TEXT_MOST } from "./outbox";
+import type { PendingLine } from "./outbox";
 import { nameOf, sizeWords } from "./words";
 
 /** So near the end counts as reading along. */
 const NEAR_END_PX = 80;
 
-/** `closed` is why nothing can be said here; null when it can. */
-export function ChatPanel({ room, closed = null }: { room: RoomConnection; closed?: string | null }) {
+interface ChatPanelProps {
+  readonly room: RoomConnection;
+  /** Why nothing can be said here; null when it can. */
+  readonly closed?: string | null;
+  /** For somebody who does this rarely: buttons with words, nothing of hashes. */
+  readonly guest?: boolean;
+}
+
+export function ChatPanel({ room, closed = null, guest = false }: ChatPanelProps) {
   const list = useRef<HTMLOListElement>(null);
   const follows = useRef(true);
   const lines = room.lines.value;
   const pending = room.pending.value;
-  useEffect(() => {
+  const follow = () => {
     if (follows.current && list.current !== null) list.current.scrollTop = list.current.scrollHeight;
-  }, [lines.length, pending.length]);
+  };
+  useEffect(follow, [lines.length, pending.length]);
   return (
-    <section class="chat" aria-label={t("chat.title")}>
+    <section class="chat" aria-label={t(guest ? "chat.lines" : "chat.title")}>
       <ol
         class="chat-lines"
         ref={list}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls must be reachable by keys (WCAG 2.1.1)
         tabIndex={0}
         aria-label={t("chat.lines")}
+        // A picture has its height only when it is there.
+        onLoadCapture={follow}
         onScroll={({ currentTarget: it }) => {
           follows.current = it.scrollHeight - it.scrollTop - it.clientHeight < NEAR_END_PX;
         }}
       >
         {lines.length === 0 && pending.length === 0 && <li class="chat-empty muted">{t("chat.empty")}</li>}
         {lines.map((line) => (
-          <ChatLine key={line.n} room={room} line={line} mine={line.by.id === room.me.value} />
+          <ChatLine key={line.n} room={room} line={line} mine={line.by.id === room.me.value} guest={guest} />
         ))}
         {pending.map((one) => (
           <Pending key={one.line} room={room} one={one} />
         ))}
       </ol>
-      {closed === null ? <ChatForm room={room} /> : <p class="chat-closed muted">{closed}</p>}
+      {closed === null ? (
+        <ChatForm
+          room={room}
+          guest={guest}
+          onShared={() => {
+            follows.current = true;
+            list.current?.focus();
+            follow();
+          }}
+        />
+      ) : (
+        <p class="chat-closed muted">{closed}</p>
+      )}
     </section>
   );
 }
 
-function ChatLine({ room, line, mine }: { room: RoomConnection; line: Line; mine: boolean }) {
+function ChatLine(props: { room: RoomConnection; line: Line; mine: boolean; guest: boolean }) {
+  const { room, line, mine, guest } = props;
   return (
     <li class={`chat-line ${mine ? "is-mine" : ""}`} data-line={line.n}>
       <p class="chat-by">
@@ -56,13 +79,14 @@ function ChatLine({ room, line, mine }: { room: RoomConnection; line: Line; mine
           {clockTime(Date.parse(line.at))}
         </time>
         {mine && (
-          <span class="chat-mark muted" data-mark="confirmed">
-            {t("chat.confirmed")}
+          <span class={`chat-mark ${guest ? "" : "muted"}`} data-mark="confirmed">
+            {guest && <Icon name="check" size={20} />}
+            {t(guest ? "chat.sent" : "chat.confirmed")}
           </span>
         )}
       </p>
       {line.text !== "" && <p class="chat-text">{line.text}</p>}
-      {line.file !== null && <FileCard room={room} file={line.file} />}
+      {line.file !== null && <FileCard room={room} file={line.file} hash={!guest} />}
     </li>
   );
 }
@@ -102,81 +126,5 @@ function Pending({ room, one }: { room: RoomConnection; one: PendingLine }) {
         </>
       )}
     </li>
-  );
-}
-
-function ChatForm({ room }: { room: RoomConnection }) {
-  const text = useSignal("");
-  const field = useRef<HTMLTextAreaElement>(null);
-  const send = () => {
-    // What is not taken yet stays in the field.
-    if (text.value.trim() === "" || !room.say(text.value)) return;
-    text.value = "";
-    field.current?.focus();
-  };
-  const share = (input: HTMLInputElement) => {
-    for (const file of input.files ?? []) void room.sendFile(file);
-    input.value = ""; // The same file may be chosen once more.
-  };
-  return (
-    <form
-      class="chat-form"
-      onSubmit={(event) => {
-        event.preventDefault();
-        send();
-      }}
-    >
-      <label class="chat-field">
-        <span class="visually-hidden">{t("chat.write")}</span>
-        <textarea
-          ref={field}
-          rows={2}
-          maxLength={TEXT_MOST}
-          placeholder={t("chat.write")}
-          value={text.value}
-          data-chat-text
-          onInput={({ currentTarget: it }) => {
-            text.value = it.value;
-          }}
-          onKeyDown={(event) => {
-            if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-            event.preventDefault();
-            send();
-          }}
-        />
-      </label>
-      <div class="chat-buttons">
-        <FileButton icon="clip" words={t("chat.attach")} multiple onFiles={share} />
-        <FileButton icon="photo" words={t("chat.photo")} accept="image/*" capture="environment" onFiles={share} />
-        <button type="submit" class="button primary chat-send" data-command="say">
-          {t("chat.send")}
-        </button>
-      </div>
-    </form>
-  );
-}
-
-/** A file input that looks like the other buttons and takes the focus itself. */
-function FileButton(props: {
-  icon: "clip" | "photo";
-  words: string;
-  accept?: string;
-  capture?: "environment";
-  multiple?: boolean;
-  onFiles: (input: HTMLInputElement) => void;
-}) {
-  const { capture } = props;
-  return (
-    <label class="file-button" title={props.words}>
-      <Icon name={props.icon} size={22} />
-      <span class="visually-hidden">{props.words}</span>
-      <input
-        type="file"
-        multiple={props.multiple}
-        accept={props.accept}
-        {...(capture === undefined ? {} : { capture })}
-        onChange={({ currentTarget: it }) => props.onFiles(it)}
-      />
-    </label>
   );
 }

@@ -12,20 +12,23 @@ import { sizeWords } from "./words";
 /** What the server gives inline; everything else it gives as a download only. */
 const PICTURES = new Set(["image/jpeg", "image/png", "image/webp", "image/gif"]);
 /** Larger pictures are downloaded, not shown. */
-const PREVIEW_MOST = 12 * 1024 * 1024;
+export const PREVIEW_MOST = 12 * 1024 * 1024;
 /** As many figures of the hash as one compares by eye; the whole of it is in the title. */
 const HASH_SHOWN = 12;
 
-export function FileCard({ room, file }: { room: RoomConnection; file: SharedFile }) {
+/** `hash`: for whoever may have to compare it. */
+export function FileCard({ room, file, hash = true }: { room: RoomConnection; file: SharedFile; hash?: boolean }) {
   return (
     <div class="chat-file" data-file={file.id}>
       {PICTURES.has(file.media_type) && file.bytes <= PREVIEW_MOST && <Preview room={room} file={file} />}
       <p class="chat-file-name">
         {file.name} <span class="muted numbers">{sizeWords(file.bytes, decimal)}</span>
       </p>
-      <p class="chat-hash muted numbers" title={file.sha256}>
-        SHA-256 {file.sha256.slice(0, HASH_SHOWN)}…
-      </p>
+      {hash && (
+        <p class="chat-hash muted numbers" title={file.sha256}>
+          SHA-256 {file.sha256.slice(0, HASH_SHOWN)}…
+        </p>
+      )}
       <a class="button" href={fileAddress(room.id, room.as, file.id)} download={file.name}>
         <Icon name="download" size={20} />
         {t("chat.download")}

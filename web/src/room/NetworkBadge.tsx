@@ -34,28 +34,35 @@ export function NetworkBadge({ network, quiet = false }: { network: Network; qui
   );
 }
 
-/** One's own line, with its numbers and what to do about it when it is not good. */
-export function OwnLine(props: { network: Network; facts: LineFacts; cameraOn: boolean }) {
+/** One's own line, with what to do about it when it is not good, and its numbers (`folded`: for whom asks). */
+export function OwnLine(props: { network: Network; facts: LineFacts; cameraOn: boolean; folded?: boolean }) {
   const { network, facts } = props;
+  const numbers = (
+    <p class="muted numbers own-line-numbers">
+      {t("line.numbers", {
+        loss: Math.round((facts.loss ?? 0) * 100),
+        rtt: facts.rttMs ?? 0,
+        down: facts.downKbitS,
+        up: facts.upKbitS,
+      })}
+    </p>
+  );
   const advice = adviceOf(network, props.cameraOn);
   return (
     <div class="own-line">
       <p>
         <span class="muted">{t("line.own")}</span> <NetworkBadge network={network} />
       </p>
-      {network !== "unknown" && (
-        <p class="muted numbers own-line-numbers">
-          {t("line.numbers", {
-            loss: Math.round((facts.loss ?? 0) * 100),
-            rtt: facts.rttMs ?? 0,
-            down: facts.downKbitS,
-            up: facts.upKbitS,
-          })}
-        </p>
-      )}
+      {network !== "unknown" && props.folded !== true && numbers}
       <p class="own-line-advice" role="status">
         {advice === null ? "" : t(advice)}
       </p>
+      {network !== "unknown" && props.folded === true && (
+        <details class="own-line-more">
+          <summary>{t("line.details")}</summary>
+          {numbers}
+        </details>
+      )}
     </div>
   );
 }

@@ -16,13 +16,15 @@ interface PeoplePanelProps {
   readonly room: RoomConnection;
   /** This person may let in, refuse, remove and mute. */
   readonly decides: boolean;
+  /** A heading above says already that these are the people here. */
+  readonly titled?: boolean;
   /** What else can be done: invite, hand over. */
   readonly children?: ComponentChildren;
 }
 
 type Decision = "admit" | "refuse" | "remove";
 
-export function PeoplePanel({ room, decides, children }: PeoplePanelProps) {
+export function PeoplePanel({ room, decides, titled = false, children }: PeoplePanelProps) {
   const people = room.people.value;
   const me = room.me.value;
   const fault = useSignal<ApiError | null>(null);
@@ -31,6 +33,8 @@ export function PeoplePanel({ room, decides, children }: PeoplePanelProps) {
   const waiting = people.filter((person) => person.seat === "waiting");
   const inside = people.filter((person) => person.seat !== "waiting" && person.here);
   const away = people.filter((person) => person.seat !== "waiting" && !person.here);
+  // Nobody's line is known while one's own is gone.
+  const stale = room.socketState.value !== "open";
   const decide = async (person: Person, decision: Decision) => {
     busy.value = person.id;
     fault.value = null;
@@ -82,12 +86,12 @@ export function PeoplePanel({ room, decides, children }: PeoplePanelProps) {
           </ul>
         </div>
       )}
-      <h3>{t("people.here", { count: inside.length })}</h3>
+      {!titled && <h3>{t("people.here", { count: inside.length })}</h3>}
       <ul>
         {inside.map((person) => (
           <li key={person.id} class="person" data-person={person.id} data-role={person.role} data-here="true">
             <Face person={person} me={person.id === me} />
-            <Marks person={person} />
+            <Marks person={person} stale={stale} />
             {decides && person.id !== me && (
               <p class="person-actions">
                 {person.microphone && person.kind !== "station" && (
@@ -148,7 +152,7 @@ function Face({ person, me }: { person: Person; me: boolean }) {
 }
 
 /** Microphone, camera and line; each mark has words. */
-function Marks({ person }: { person: Person }) {
+function Marks({ person, stale }: { person: Person; stale: boolean }) {
   return (
     <p class="person-marks">
       <span class={person.microphone ? "" : "is-off"}>
@@ -165,7 +169,7 @@ function Marks({ person }: { person: Person }) {
           <span class="visually-hidden">{t("people.shares_screen")}</span>
         </span>
       )}
-      {person.kind !== "station" && <NetworkBadge network={person.network} quiet />}
+      {person.kind !== "station" && <NetworkBadge network={stale ? "unknown" : person.network} quiet />}
     </p>
   );
 }

@@ -50,15 +50,20 @@ export function Pictures({ room, call, chosen, staff, instead, children }: Pictu
   const words = instead ?? (large === null ? t("call.idle") : null);
   return (
     <div class="pictures" ref={host} data-tiles={tiles.length}>
-      <div class="picture" data-large={large?.key}>
+      <div class={`picture ${words !== null || silent.value ? "has-words" : ""}`} data-large={large?.key}>
         <Video id="remote-video" stream={large?.stream ?? null} label={largeLabel()} silent={silent} />
         {words !== null && <PictureWords icon={instead === null ? "camera" : "cameraOff"} words={words} />}
         {words === null && large !== null && over(large)}
         <SelfPicture call={call} />
         {silent.value && instead === null && (
-          <button type="button" class="button primary sound-button" onClick={playAll}>
+          <button
+            type="button"
+            class={`${staff ? "button" : "big"} primary sound-button`}
+            data-command="play"
+            onClick={playAll}
+          >
             <Icon name="sound" />
-            {t("call.sound")}
+            {t(staff ? "call.sound" : "in.play")}
           </button>
         )}
         {large !== null && words === null && <p class="picture-name">{tileWords(people, large)}</p>}

@@ -1,11 +1,8 @@
 /** The buttons of the call: large, with words, the state said in words and not by colour alone. */
-import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 import { t } from "../i18n";
 import { Icon, type IconName } from "../parts/Icon";
 import type { RoomCall } from "../room/call";
 import type { RoomConnection } from "../room/connection";
-import { newLines } from "../room/news";
 import { nextTextSize, textSize } from "./textsize";
 
 export type Sheet = "chat" | "people";
@@ -14,18 +11,15 @@ interface CallBarProps {
   readonly room: RoomConnection;
   readonly call: RoomCall;
   readonly sheet: Sheet | null;
+  /** How many messages nobody read here. */
+  readonly unread: number;
   readonly onSheet: (sheet: Sheet) => void;
   readonly onLeave: () => void;
 }
 
-export function CallBar({ room, call, sheet, onSheet, onLeave }: CallBarProps) {
+export function CallBar({ room, call, sheet, unread, onSheet, onLeave }: CallBarProps) {
   const microphone = call.microphoneOn.value && call.microphone.track.value !== null;
   const camera = call.cameraOn.value && call.camera.track.value !== null;
-  const read = useSignal(room.lines.value.length);
-  useEffect(() => {
-    if (sheet === "chat") read.value = room.lines.value.length;
-  }, [sheet, room.lines.value.length]);
-  const unread = sheet === "chat" ? 0 : newLines(room.lines.value, read.value, room.me.value).length;
   return (
     <div class="in-bar" role="toolbar" aria-label={t("bar.title")}>
       <BarButton
@@ -74,7 +68,7 @@ export function CallBar({ room, call, sheet, onSheet, onLeave }: CallBarProps) {
 }
 
 /** Switch a device; one that is not there is asked for first. */
-function turn(call: RoomCall, which: "camera" | "microphone", on: boolean): void {
+export function turn(call: RoomCall, which: "camera" | "microphone", on: boolean): void {
   if (call.listenOnly.value) call.setListenOnly(false);
   if (which === "camera") call.setCamera(on);
   else call.setMicrophone(on);

@@ -8,6 +8,7 @@ import { Dialog } from "../parts/Dialog";
 import { Icon } from "../parts/Icon";
 import type { RoomCall } from "../room/call";
 import type { RoomConnection } from "../room/connection";
+import { turn } from "./CallBar";
 import type { Visit } from "./visit";
 
 const CAMERA: Record<DeviceTrouble, Key> = {
@@ -32,6 +33,7 @@ export function CallNotes({ visit, room, call }: { visit: Visit; room: RoomConne
   const denied: DeviceKind | null = microphone === "denied" ? "microphone" : camera === "denied" ? "camera" : null;
   const away = visit.seat.value?.state === "interrupted" && room.socketState.value === "open";
   const phone = visit.phone.value ?? "";
+  const silent = call.microphone.track.value !== null && !call.microphoneOn.value;
   return (
     <>
       <div role="status">
@@ -49,10 +51,13 @@ export function CallNotes({ visit, room, call }: { visit: Visit; room: RoomConne
             <span>{t("in.away")}</span>
           </p>
         )}
-        {call.mutedByOther.value && (
-          <p class="in-note" data-note="muted">
+        {silent && (
+          <p class="in-note is-muted" data-note="muted">
             <Icon name="microphoneOff" size={28} />
-            <span>{t("in.muted")}</span>
+            <span>{t(call.mutedByOther.value ? "in.muted_by_other" : "in.muted")}</span>
+            <button type="button" class="big" data-command="unmute" onClick={() => speak(call)}>
+              {t("in.unmute")}
+            </button>
           </p>
         )}
         {visit.line.value?.network.value === "poor" && call.cameraOn.value && call.camera.track.value !== null && (
@@ -128,4 +133,10 @@ export function CallNotes({ visit, room, call }: { visit: Visit; room: RoomConne
       )}
     </>
   );
+}
+
+/** Heard again; the focus stays with the microphone, for the button that had it is gone. */
+function speak(call: RoomCall): void {
+  turn(call, "microphone", true);
+  document.querySelector<HTMLElement>(".in-bar [data-command=microphone]")?.focus();
 }

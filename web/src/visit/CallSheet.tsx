@@ -31,7 +31,7 @@ export function CallSheet({ sheet, room, visit, onClose }: CallSheetProps) {
     <aside class="in-sheet" aria-labelledby="sheet-title" data-sheet={sheet}>
       <header>
         <h2 id="sheet-title" ref={heading} tabIndex={-1}>
-          {t(sheet === "chat" ? "in.chat" : "in.people_title")}
+          {t(sheet === "chat" ? "in.chat" : "in.people")}
         </h2>
         <button type="button" class="big is-close" onClick={onClose}>
           <Icon name="close" />
@@ -39,14 +39,15 @@ export function CallSheet({ sheet, room, visit, onClose }: CallSheetProps) {
         </button>
       </header>
       {sheet === "chat" ? (
-        <ChatPanel room={room} />
+        <ChatPanel room={room} guest />
       ) : (
-        <PeoplePanel room={room} decides={false}>
+        <PeoplePanel room={room} decides={false} titled>
           {line !== null && (
             <OwnLine
-              network={line.network.value}
+              network={room.socketState.value === "open" ? line.network.value : "unknown"}
               facts={line.facts.value}
               cameraOn={visit.call.value?.cameraOn.value ?? false}
+              folded
             />
           )}
         </PeoplePanel>

@@ -24,13 +24,12 @@ export function Farewell({ visit, stage }: { visit: Visit; stage: End }) {
   const [title, words] = WORDS[stage];
   const patient = (visit.seat.value ?? visit.ticket.value)?.role === "patient";
   return (
-    <section class="column" data-stage={stage}>
+    <section class="column is-end" data-stage={stage}>
       <Heading>{t(title)}</Heading>
       <p class="lead" role="status">
         {t(words)}
       </p>
       {stage === "over" && patient && <p>{t("end.over_next")}</p>}
-      {stage === "over" && <p>{t("end.over_close")}</p>}
       {stage === "elsewhere" && (
         <button
           type="button"
@@ -48,6 +47,7 @@ export function Farewell({ visit, stage }: { visit: Visit; stage: End }) {
       )}
       <Phone number={visit.phone.value} words={t("visit.call_us")} />
       <Emergency />
+      {stage === "over" && <p>{t("end.over_close")}</p>}
     </section>
   );
 }

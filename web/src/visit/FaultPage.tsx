@@ -1,6 +1,7 @@
 /** The link leads nowhere now: what it is, what to do, whom to call. */
 import { errorSentence, t } from "../i18n";
 import type { Key } from "../i18n/keys";
+import { helpsAgain } from "./faults";
 import { Emergency, Heading, Phone } from "./GuestShell";
 import type { Visit } from "./visit";
 
@@ -27,15 +28,17 @@ export function FaultPage({ visit }: { visit: Visit }) {
   const words = byState ?? FAULTS[fault.code];
   const phone = visit.phone.value ?? (typeof fault.params.phone === "string" ? fault.params.phone : undefined);
   return (
-    <section class="column" data-stage="fault" data-fault={fault.code}>
+    <section class="column is-end" data-stage="fault" data-fault={fault.code}>
       <Heading>{words === undefined ? t("join.fault_title") : t(words[0])}</Heading>
       <p class="lead" role="alert">
         {words === undefined ? errorSentence(fault.code, fault.params) : t(words[1])}
       </p>
       <Phone number={phone} words={t("visit.call_us")} />
-      <button type="button" class="big" onClick={() => location.reload()}>
-        {t("check.again")}
-      </button>
+      {helpsAgain(fault.code) && (
+        <button type="button" class="big" onClick={() => location.reload()}>
+          {t("check.again")}
+        </button>
+      )}
       <Emergency />
     </section>
   );

@@ -1,6 +1,6 @@
 /** In the call: one large picture, one's own small, six large buttons; chat and people over the picture or beside it. */
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { playChime } from "../check/tone";
 import { t } from "../i18n";
 import { Dialog } from "../parts/Dialog";
@@ -12,8 +12,11 @@ import { Pictures } from "../room/Pictures";
 import { CallBar, type Sheet } from "./CallBar";
 import { CallNotes } from "./CallNotes";
 import { CallSheet } from "./CallSheet";
+import { ConsentCard } from "./ConsentCard";
 import { Heading } from "./GuestShell";
 import { LineLost } from "./LineLost";
+import { NewWords } from "./NewWords";
+import { Reading } from "./reading";
 import { SharedVitals } from "./SharedVitals";
 import type { Visit } from "./visit";
 
@@ -41,10 +44,21 @@ function InCall({ visit, room, call }: { visit: Visit; room: RoomConnection; cal
     void playChime().catch(() => undefined);
   }, []);
   const show = (what: Sheet | null) => {
+    const before = sheet.value;
     if (what !== null) opener.current = document.activeElement as HTMLElement | null;
-    sheet.value = what === sheet.value ? null : what;
-    if (sheet.value === null) opener.current?.focus();
+    sheet.value = what === before ? null : what;
+    if (sheet.value !== null) return;
+    // What opened it may be gone: a message that is read now.
+    const there = opener.current?.isConnected === true;
+    (there ? opener.current : document.querySelector<HTMLElement>(`.in-bar [data-command=${before}]`))?.focus();
   };
+  const reading = useMemo(() => new Reading(room.id, room.as), [room]);
+  const lines = room.lines.value;
+  const chatting = sheet.value === "chat";
+  useEffect(() => {
+    if (chatting) reading.read(lines);
+  }, [reading, chatting, lines]);
+  const unread = chatting ? [] : reading.unread(lines, room.me.value);
   const seat = visit.seat.value;
   const away = seat?.state === "interrupted" && seat.phone_since === null && room.socketState.value === "open";
   return (
@@ -67,11 +81,16 @@ function InCall({ visit, room, call }: { visit: Visit; room: RoomConnection; cal
         />
         {seat?.vitals_shared === true && <SharedVitals visit={visit} room={room} />}
       </div>
+      <div class="in-over">
+        <NewWords unread={unread} onOpen={() => show("chat")} />
+        <ConsentCard visit={visit} />
+      </div>
       {sheet.value !== null && <CallSheet sheet={sheet.value} room={room} visit={visit} onClose={() => show(null)} />}
       <CallBar
         room={room}
         call={call}
         sheet={sheet.value}
+        unread={unread.length}
         onSheet={show}
         onLeave={() => {
           leaving.value = true;

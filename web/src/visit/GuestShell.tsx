@@ -1,15 +1,18 @@
 /** The frame of every page for somebody without an account: name, language, one column, one heading that takes the focus. */
-import type { ComponentChildren } from "preact";
+import { type ComponentChildren, Fragment } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { language, t } from "../i18n";
 import { switchLanguage } from "../parts/account";
 import { Icon } from "../parts/Icon";
-import { textSize } from "./textsize";
+import { nextTextSize, textSize } from "./textsize";
 
 interface GuestShellProps {
   /** Names what is shown; whenever it changes, the focus goes to the heading. */
   readonly step: string;
+  /** The call: it has a button for the letters of its own. */
   readonly dark?: boolean;
+  /** Taps do not act yet: they were meant for the page before. */
+  readonly guarded?: boolean;
   /** Who invites; before it is known, the product's name. */
   readonly from?: string | undefined;
   readonly children: ComponentChildren;
@@ -28,7 +31,9 @@ export function GuestShell(props: GuestShellProps) {
   }, [props.step]);
   const other = language.value === "bg" ? "en" : "bg";
   return (
-    <div class={`guest is-text-${textSize.value} ${props.dark === true ? "is-dark" : "is-light"}`}>
+    <div
+      class={`guest is-text-${textSize.value} ${props.dark === true ? "is-dark" : "is-light"} ${props.guarded === true ? "is-guarded" : ""}`}
+    >
       <button type="button" class="skip" onClick={() => main.current?.focus()}>
         {t("shell.skip")}
       </button>
@@ -37,6 +42,7 @@ export function GuestShell(props: GuestShellProps) {
           <Icon name="pulse" size={24} />
         </span>
         <span class="guest-from">{props.from ?? "Telemed"}</span>
+        {props.dark !== true && <Letters />}
         <button type="button" class="guest-language" lang={other} onClick={() => switchLanguage(other)}>
           {other === "bg" ? "Български" : "English"}
         </button>
@@ -45,6 +51,28 @@ export function GuestShell(props: GuestShellProps) {
         {props.children}
       </main>
     </div>
+  );
+}
+
+/** Larger letters, on every page to be read; after the largest the ordinary ones again. */
+function Letters() {
+  const words = t(textSize.value === 3 ? "visit.letters_ordinary" : "visit.letters_larger");
+  return (
+    <>
+      <button type="button" class="guest-letters" data-command="letters" onClick={nextTextSize}>
+        <Icon name="letters" size={28} />
+        <span>
+          {words.split(" ").map((word) => (
+            <Fragment key={word}>
+              <span>{word}</span>{" "}
+            </Fragment>
+          ))}
+        </span>
+      </button>
+      <span class="visually-hidden" role="status">
+        {t("in.text_size", { size: textSize.value })}
+      </span>
+    </>
   );
 }
 

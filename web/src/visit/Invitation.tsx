@@ -1,7 +1,9 @@
 /** Who invites and when; one big button; the name if one likes. */
 import { useSignal } from "@preact/signals";
+import { anyFails, summaryOf } from "../check/outcomes";
 import { t } from "../i18n";
 import type { Key } from "../i18n/keys";
+import { Icon } from "../parts/Icon";
 import { now } from "../parts/ticking";
 import type { GuestRole } from "../protocol/people";
 import { Emergency, Heading, Phone } from "./GuestShell";
@@ -9,8 +11,8 @@ import { isEarly } from "./stage";
 import { NAME_MOST, type Visit } from "./visit";
 import { untilWords, whenWords } from "./when";
 
-const ROLE_WORDS: Record<GuestRole, Key> = {
-  patient: "join.as_patient",
+/** A patient knows what it is invited as. */
+const ROLE_WORDS: Record<Exclude<GuestRole, "patient">, Key> = {
   relative: "join.as_relative",
   interpreter: "join.as_interpreter",
   second_clinician: "join.as_second_clinician",
@@ -32,7 +34,7 @@ export function Invitation({ visit }: { visit: Visit }) {
           : t("join.title_clinician", { clinician: shown.clinician })}
       </Heading>
       {shown.clinician !== null && <p class="lead">{shown.organisation.name}</p>}
-      <p class="muted">{t(ROLE_WORDS[shown.role])}</p>
+      {shown.role !== "patient" && <p class="muted">{t(ROLE_WORDS[shown.role])}</p>}
       {shown.scheduled_at !== null && (
         <p class="when">
           <span>{t("join.when")}</span>
@@ -52,6 +54,7 @@ export function Invitation({ visit }: { visit: Visit }) {
           if (!early) void visit.join(name.value);
         }}
       >
+        <Checked visit={visit} />
         {!early && (
           <>
             <label class="field">
@@ -73,19 +76,34 @@ export function Invitation({ visit }: { visit: Visit }) {
         )}
         <button
           type="button"
-          class={`big ${early ? "primary" : ""}`}
+          class={`big ${early && visit.checked.value === null ? "primary" : ""}`}
           data-command="check"
           onClick={() => {
             visit.checking.value = true;
           }}
         >
-          {t("join.try_first")}
+          {t(visit.checked.value === null ? "join.try_first" : "join.try_again")}
         </button>
       </form>
       {early && <p class="muted">{t("join.keep_link")}</p>}
       <Phone number={shown.organisation.phone} words={t("visit.call_us")} />
       <Emergency />
-      <p class="small-words muted">{t("disclaimer.short")}</p>
+      <p class="small-words muted">{t("join.not_a_device")}</p>
     </section>
+  );
+}
+
+/** What the check on this page came to; nothing before one. */
+function Checked({ visit }: { visit: Visit }) {
+  const outcomes = visit.checked.value;
+  if (outcomes === null) return null;
+  const works = !anyFails(outcomes);
+  return (
+    <p class={`checked ${works ? "is-good" : ""}`} data-checked={works ? "works" : "partly"}>
+      <Icon name={works ? "check" : "warning"} />
+      <span>
+        <strong>{t("check.done")}</strong> {t(summaryOf(outcomes))}
+      </span>
+    </p>
   );
 }

@@ -18,13 +18,17 @@ export function JoinCheck({ visit }: { visit: Visit }) {
   const back = () => {
     visit.checking.value = false;
   };
-  const words = t(visit.seat.value === null ? "check.back_to_invitation" : "check.back_to_waiting");
+  const words = t(visit.seat.value === null ? "check.go_on" : "check.back_to_waiting");
   return (
     <div ref={host}>
       <CheckFlow
         onStep={(name) => {
           step.value = name;
         }}
+        onDone={(outcomes) => {
+          visit.checked.value = outcomes;
+        }}
+        phone={visit.phone.value}
         done={
           <button type="button" class="big primary" onClick={back}>
             {words}

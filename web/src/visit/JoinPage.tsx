@@ -1,6 +1,6 @@
 /** Everything behind a one-visit link: whichever page of the visit stands now. */
-import { useComputed } from "@preact/signals";
-import { useEffect, useMemo } from "preact/hooks";
+import { useComputed, useSignal } from "@preact/signals";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { unfitHere } from "../check/browser";
 import { prepareSound } from "../check/tone";
 import { t } from "../i18n";
@@ -8,6 +8,7 @@ import { Farewell } from "./Farewell";
 import { FaultPage } from "./FaultPage";
 import { GuestCall } from "./GuestCall";
 import { Emergency, GuestShell, Heading } from "./GuestShell";
+import { type StageChange, tapsWaitMs } from "./guard";
 import { Invitation } from "./Invitation";
 import { JoinCheck } from "./JoinCheck";
 import { PlaceStep } from "./PlaceStep";
@@ -39,12 +40,34 @@ function VisitPage({ token }: { token: string }) {
   }, []);
   const stage = useComputed(() => visit.stage.value);
   const now = stage.value;
+  const guarded = useGuard(now);
   return (
-    <GuestShell step={now} dark={now === "call"} from={visit.organisation.value}>
+    <GuestShell step={now} dark={now === "call"} guarded={guarded} from={visit.organisation.value}>
       {now === "invitation" && <InsideAppNote />}
       <Page visit={visit} stage={now} />
     </GuestShell>
   );
+}
+
+/** Whether taps wait: known in the very drawing that shows the new page, so that none comes before it. */
+function useGuard(stage: Stage): boolean {
+  const before = useRef(stage);
+  const change = useRef<StageChange | null>(null);
+  const waited = useSignal(0);
+  waited.value;
+  if (before.current !== stage) {
+    before.current = stage;
+    change.current = { to: stage, atMs: performance.now() };
+  }
+  const left = tapsWaitMs(change.current, performance.now());
+  useEffect(() => {
+    if (left === 0) return;
+    const timer = setTimeout(() => {
+      waited.value++;
+    }, left + 1);
+    return () => clearTimeout(timer);
+  }, [stage, waited.value]);
+  return left > 0;
 }
 
 function Page({ visit, stage }: { visit: Visit; stage: Stage }) {

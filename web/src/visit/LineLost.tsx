@@ -23,17 +23,16 @@ export function LineLost({ visit }: { visit: Visit }) {
   return (
     <>
       <div class="visually-hidden" role="alert">
-        {spoken !== null && t("lost.spoken", { phone: phone === "" ? "none" : phone })}
-        {spoken !== null && spoken > 0 && ` ${t("lost.since", { seconds: spoken })}`}
+        {spoken !== null && (spoken === 0 ? t("lost.title") : t("lost.since", { seconds: spoken }))}
+        {spoken !== null && ` ${t("lost.spoken", { phone: phone === "" ? "none" : phone })}`}
       </div>
       {gone !== null && (
         <div class="line-lost" data-lost={gone}>
           <Icon name="warning" size={28} />
           <div>
             <p>
-              <strong>{t("lost.title")}</strong> <span class="numbers">{t("lost.since", { seconds: gone })}</span>
+              <strong class="numbers">{t("lost.since", { seconds: gone })}</strong> {t("lost.wait")}
             </p>
-            <p>{t("lost.wait")}</p>
             {phone !== "" && (
               <p>
                 {t("lost.call")}{" "}

@@ -1,7 +1,9 @@
 /** Where one is now and under which number: for an ambulance, and for when the line drops. May be passed over. */
 import { useSignal } from "@preact/signals";
+import { useRef } from "preact/hooks";
 import { t } from "../i18n";
 import { Heading } from "./GuestShell";
+import { looksLikePhone } from "./phone";
 import type { Visit } from "./visit";
 
 const ADDRESS_MOST = 300;
@@ -12,6 +14,9 @@ export function PlaceStep({ visit }: { visit: Visit }) {
   const phone = useSignal(visit.seat.value?.place?.phone ?? "");
   const busy = useSignal(false);
   const failed = useSignal(false);
+  /** The number that was asked about: the same one again is taken as it is. */
+  const doubted = useSignal<string | null>(null);
+  const phoneInput = useRef<HTMLInputElement>(null);
   const skip = () => {
     visit.placeSkipped.value = true;
   };
@@ -20,6 +25,11 @@ export function PlaceStep({ visit }: { visit: Visit }) {
     const where = { address: address.value.trim(), phone: phone.value.trim() };
     if (where.address === "" && where.phone === "") {
       skip();
+      return;
+    }
+    if (where.phone !== "" && !looksLikePhone(where.phone) && doubted.value !== where.phone) {
+      doubted.value = where.phone;
+      phoneInput.current?.focus();
       return;
     }
     busy.value = true;
@@ -49,7 +59,9 @@ export function PlaceStep({ visit }: { visit: Visit }) {
         <label class="field">
           <span>{t("your_place.phone")}</span>
           <input
+            ref={phoneInput}
             name="phone"
+            aria-describedby={doubted.value === null ? undefined : "phone-doubt"}
             type="tel"
             inputMode="tel"
             autocomplete="tel"
@@ -60,6 +72,13 @@ export function PlaceStep({ visit }: { visit: Visit }) {
             }}
           />
         </label>
+        <div role="status">
+          {doubted.value !== null && doubted.value === phone.value.trim() && (
+            <p class="trouble" id="phone-doubt">
+              {t("your_place.phone_doubt")}
+            </p>
+          )}
+        </div>
         {failed.value && (
           <p class="trouble" role="alert">
             {t("your_place.failed")}

@@ -20,42 +20,46 @@ export function WaitingRoom({ visit, early }: { visit: Visit; early: boolean }) 
   return (
     <section class="column is-waiting" data-stage={early ? "early" : "waiting"} data-seat={seat.seat_state}>
       <LineLost visit={visit} />
-      <div class="waiting-head">
-        <Heading>{early ? t("wait.early_title") : t("wait.title")}</Heading>
-        <p class="lead queue" role="status" data-position={seat.position ?? ""}>
-          {early ? t("wait.early") : words.value}
-        </p>
-        {seat.scheduled_at !== null && (
-          <p class="when">
-            <span>{t("join.when")}</span>
-            <strong class="numbers">{whenWords(Date.parse(seat.scheduled_at), nowMs)}</strong>
+      <div class="waiting-side">
+        <div class="waiting-head">
+          <Heading>{early ? t("wait.early_title") : t("wait.title")}</Heading>
+          <p class="lead queue" role="status" data-position={seat.position ?? ""}>
+            {early ? t("wait.early") : words.value}
           </p>
-        )}
-        {early && opens !== null && nowMs !== null && (
-          <p class="countdown numbers" role="timer" aria-live="off">
-            {untilWords(opens - nowMs)}
-          </p>
-        )}
-        <p class="muted">{t("wait.by_itself")}</p>
+          {seat.scheduled_at !== null && (
+            <p class="when">
+              <span>{t("join.when")}</span>
+              <strong class="numbers">{whenWords(Date.parse(seat.scheduled_at), nowMs)}</strong>
+            </p>
+          )}
+          {early && opens !== null && nowMs !== null && (
+            <p class="countdown numbers" role="timer" aria-live="off">
+              {untilWords(opens - nowMs)}
+            </p>
+          )}
+          <p class="muted">{t("wait.by_itself")}</p>
+        </div>
+        <Consent visit={visit} />
       </div>
-      <OwnDevices visit={visit} />
-      <Consent visit={visit} />
-      <div class="waiting-foot">
-        <Phone number={seat.organisation.phone} words={t("visit.call_us")} />
-        <Emergency />
-        <button
-          type="button"
-          class="big is-quiet"
-          onClick={() => {
-            visit.checking.value = true;
-          }}
-        >
-          {t("join.try_first")}
-        </button>
-        <button type="button" class="big is-leave" data-command="leave" onClick={() => void visit.leave()}>
-          <Icon name="end" />
-          {t("visit.leave")}
-        </button>
+      <div class="waiting-side">
+        <OwnDevices visit={visit} />
+        <div class="waiting-foot">
+          <Phone number={seat.organisation.phone} words={t("visit.call_us")} />
+          <Emergency />
+          <button
+            type="button"
+            class="big is-quiet"
+            onClick={() => {
+              visit.checking.value = true;
+            }}
+          >
+            {t(visit.checked.value === null ? "join.try_first" : "join.try_again")}
+          </button>
+          <button type="button" class="big is-leave" data-command="leave" onClick={() => void visit.leave()}>
+            <Icon name="end" />
+            {t("visit.leave")}
+          </button>
+        </div>
       </div>
     </section>
   );

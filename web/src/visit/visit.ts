@@ -8,6 +8,7 @@ import { computed, effect, signal, untracked } from "@preact/signals";
 import { ApiError } from "../api/client";
 import { type TicketShown, visits } from "../api/guests";
 import { OwnDevice } from "../check/device";
+import type { Outcomes } from "../check/outcomes";
 import { language, languageIsOpen } from "../i18n";
 import { now } from "../parts/ticking";
 import { Backoff } from "../protocol/backoff";
@@ -41,6 +42,10 @@ export class Visit {
   readonly noAnswer = signal<string | null>(null);
   readonly joining = signal(false);
   readonly checking = signal(false);
+  /** What a finished check on this page came to; null before one. */
+  readonly checked = signal<Outcomes | null>(null);
+  /** Asked for the consent on this page, and put off or taken back. */
+  readonly consentPutOff = signal(false);
   readonly placeSkipped = signal(false);
   readonly room = signal<RoomConnection | null>(null);
   readonly call = signal<RoomCall | null>(null);
