@@ -195,7 +195,7 @@ async def test_the_call(clinic: Any, inspection: Any) -> None:
             await page.locator("dialog [name=colleague]").first.wait_for()
         await inspection.look(clinician, f"live-{question}")
         await page.keyboard.press("Escape")
-        await page.locator("dialog[open]").wait_for(state="detached")
+        await page.locator("dialog").wait_for(state="detached")
 
     second = await guest.context.new_page()
     await second.goto(link)
@@ -321,7 +321,7 @@ async def test_the_work_list(clinic: Any, inspection: Any) -> None:
         await page.locator("dialog[open]").wait_for()
         await inspection.look(clinician, f"worklist-{question}")
         await page.keyboard.press("Escape")
-        await page.locator("dialog[open]").wait_for(state="detached")
+        await page.locator("dialog").wait_for(state="detached")
 
     async def nobody(route: Any) -> None:
         answer = await route.fetch()

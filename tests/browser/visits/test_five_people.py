@@ -296,7 +296,7 @@ async def test_a_whole_visit_with_five_people(clinic: Any) -> None:
     await visit.operator.page.locator(".standing[data-state=ended]").wait_for()
     for person in (clinician, second):
         await person.page.locator("[data-tiles='0']").wait_for()
-    assert "Прегледът приключи" in await patient.text()
+    assert "Консултацията приключи" in await patient.text()
 
     await signs(visit)
     await audited(clinic, visit)

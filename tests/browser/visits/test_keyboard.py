@@ -146,7 +146,7 @@ async def test_a_patient_with_keys_alone(clinic: Any) -> None:
     await page.locator("dialog[open]").wait_for()
     await focus(patient)
     await page.keyboard.press("Escape")
-    await page.locator("dialog[open]").wait_for(state="detached")
+    await page.locator("dialog").wait_for(state="detached")
     assert await page.evaluate(REACHED, "[data-command=leave]"), "back where the question was asked"
     await page.keyboard.press("Enter")
     await press_on(patient, "[data-command=leave-yes]")
