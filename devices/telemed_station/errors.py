@@ -64,3 +64,51 @@ class CameraUnavailable(StationError):
     """The picture or sound source cannot be opened."""
 
     code = "station_camera_unavailable"
+
+
+class PeopleFull(StationError):
+    """As many people as are kept wait for the line already; nobody was entered."""
+
+    code = "station_people_full"
+
+
+class NameUnfit(StationError):
+    """The name is empty, too long, or holds what is no readable character."""
+
+    code = "station_name_unfit"
+
+
+class YearUnfit(StationError):
+    """The year of birth is none."""
+
+    code = "station_year_unfit"
+
+
+class NobodyEntered(StationError):
+    """Nobody who was entered at this station is there."""
+
+    code = "station_nobody"
+
+
+class StationOnline(StationError):
+    """The station is connected: who is there is confirmed on the operator's page."""
+
+    code = "station_online"
+
+
+class NotRunning(StationError):
+    """No station program answers in this data folder."""
+
+    code = "station_not_running"
+
+
+class ConsolePath(StationError):
+    """The data folder's path is too long for the console's socket."""
+
+    code = "station_console_path"
+
+
+class ConsoleSilent(StationError):
+    """The station program did not answer, or not with what was expected."""
+
+    code = "station_console_silent"

@@ -33,10 +33,14 @@ class _Sent:
 
 
 class Lanes:
-    """The two lanes of one connection. ``now_s`` is a steady clock in seconds."""
+    """The two lanes of one connection. ``now_s`` is a steady clock in seconds.
 
-    def __init__(self, now_s: Callable[[], float]) -> None:
+    A stream is not announced while ``waits`` says so of its attachment, and nothing of it is sent.
+    """
+
+    def __init__(self, now_s: Callable[[], float], waits: Callable[[object], bool] = lambda _: False) -> None:
         self._now_s = now_s
+        self._waits = waits
         self._messages: deque[dict[str, Any]] = deque()
         self._announcements: list[tuple[int, dict[str, Any]]] = []
         self._live: deque[Chunk] = deque()
@@ -60,6 +64,8 @@ class Lanes:
         self._skip_refused()
         oldest = self._live[0].number if self._live else None
         for place, (generation, message) in enumerate(self._announcements):
+            if self._waits(message["stream"].get("attachment")):
+                continue
             if oldest is None or oldest >= generation:  # numbers grow, and a generation's is that of its first stream
                 del self._announcements[place]
                 return message
@@ -111,6 +117,8 @@ class Lanes:
         self._skip_refused()
         if not self._live or self._live[0].number not in self._live_from:
             return None
+        if any(message["stream"]["number"] == self._live[0].number for _, message in self._announcements):
+            return None  # its announcement waits
         chunk = self._live.popleft()
         self._note(chunk, backlog=False)
         return chunk

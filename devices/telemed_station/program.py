@@ -13,7 +13,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -26,10 +26,13 @@ from telemed_station.camera.publisher import Camera
 from telemed_station.camera.sources import Sources
 from telemed_station.camera.stamps import check_contract, quiet_libraries
 from telemed_station.clock import Clock, StationClock
+from telemed_station.console import served
 from telemed_station.drivers import open_driver
 from telemed_station.drivers.driver import Driver
 from telemed_station.drivers.replay import Replay
-from telemed_station.errors import HomeInUse, ScenarioUnknown
+from telemed_station.errors import HomeInUse, ScenarioUnknown, StationOnline
+from telemed_station.people import People, fit_name, fit_year
+from telemed_station.people_file import Person
 from telemed_station.recorder import Recorder
 from telemed_station.spool import BYTES_MAX
 from telemed_station.spool_thread import SpoolThread
@@ -101,7 +104,12 @@ class _Station:
         self._spool = spool
         self._orders: asyncio.Queue[dict[str, Any]] = asyncio.Queue(ORDERS_WAITING)
         address = Address(settings.server, settings.key, PROGRAM)
-        self._uplink = Uplink(address, clock, spool, http, hear=self._hear, status=self._status)
+        self._home = settings.home
+        self._people = People(spool)
+        self._deciding = asyncio.Lock()  # whose the samples are: the server's word and the console's one by one
+        self._uplink = Uplink(
+            address, clock, spool, http, hear=self._hear, status=self._status, people=self._people
+        )  # fmt: skip
         self._recorder = Recorder(
             driver, clock, spool, begun=self._uplink.begun, written=self._uplink.offer
         )  # fmt: skip
@@ -117,19 +125,23 @@ class _Station:
 
     async def run(self) -> None:
         """Run every part; when one fails, or a signal comes, stop them all."""
+        await self._people.load()
         parts = [self._uplink.run(), self._record(), self._obey()]
         parts += [camera.run() for camera in self._cameras]
         with _signals(self._stopping):
-            tasks: list[asyncio.Task[Any]] = [asyncio.create_task(part) for part in parts]
-            tasks.append(asyncio.create_task(self._stopping.wait()))
-            try:
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-            finally:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(STOP_S):
-                        await self._stop(tasks)
+            async with served(self._home, self._asked):
+                await self._until_one_ends([asyncio.create_task(part) for part in parts])
+
+    async def _until_one_ends(self, tasks: list[asyncio.Task[Any]]) -> None:
+        tasks.append(asyncio.create_task(self._stopping.wait()))
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_S):
+                    await self._stop(tasks)
 
     async def _stop(self, tasks: list[asyncio.Task[Any]]) -> None:
         with contextlib.suppress(Exception):  # the last samples; whatever failed has been told already
@@ -150,9 +162,44 @@ class _Station:
 
     async def _record(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_WELCOME_S):
+            async with asyncio.timeout(0.0 if self._people.untold else FIRST_WELCOME_S):
                 await self._welcomed.wait()
+        here = self._people.here
+        if here is not None and not self._recorder.recording:
+            await self._decide(here.attachment)  # entered before the program ended, and there still
         await self._recorder.run()
+
+    async def _decide(self, word: str | None, *, new: bool = False) -> None:
+        """Begin epochs of whomever the samples are by the server's word, unless those recorded are."""
+        async with self._deciding:
+            attachment = await self._people.whose(word, new=new)
+            asked_for = new and attachment == word
+            if asked_for or not self._recorder.recording or attachment != self._recorder.attachment:
+                await self._recorder.renew(attachment)
+
+    async def _asked(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Answer the console. Raises the ``StationError`` that refuses it."""
+        async with self._deciding:
+            match question.get("do"):
+                case "enter":
+                    name, year = fit_name(question.get("name")), fit_year(question.get("birth_year"))
+                    await self._change(lambda now_us: self._people.enter(name, year, self._clock.source, now_us))
+                case "gone":
+                    await self._change(lambda now_us: self._people.gone(now_us, self._clock.source))
+            here = self._people.here
+            person = None if here is None else {"name": here.name, "birth_year": here.birth_year}
+            return {"person": person}
+
+    async def _change(self, change: Callable[[int], Awaitable[Person | None]]) -> None:
+        """Somebody comes or goes; what was measured until then is of before."""
+        if self._uplink.connected.is_set():
+            raise StationOnline()
+
+        async def decide(now_us: int) -> str | None:
+            person = await change(now_us)
+            return None if person is None else person.attachment
+
+        await self._recorder.renew(decide=decide)
 
     def _hear(self, message: dict[str, Any]) -> None:
         """An order of the server; obeyed in turn. One too many is a server gone mad: the newest is left out."""
@@ -167,18 +214,25 @@ class _Station:
             match message.get("type"):
                 case "welcome":
                     self._incarnation = str(message.get("server"))
-                    attachment = _text(message.get("attachment"))
-                    if not self._recorder.recording or attachment != self._recorder.attachment:
-                        await self._recorder.renew(attachment)
+                    await self._decide(_text(message.get("attachment")))
                     self._welcomed.set()
                 case "renew":
-                    await self._recorder.renew(_text(message.get("attachment")))
+                    await self._decide(_text(message.get("attachment")), new=True)
+                case "provisional_kept" | "error":
+                    await self._answered(message)
                 case "number_taken" if self._recorder.records(message["number"]):
                     await self._recorder.renew(self._recorder.attachment)
                 case "consultation":
                     self._consultation(message)
                 case "scenario":
                     self.switch(str(message.get("name")))
+
+    async def _answered(self, message: dict[str, Any]) -> None:
+        """The server kept a person or refused one; of a refused one nothing more is recorded."""
+        await self._people.answered(message)
+        if message.get("type") == "error":
+            await self._decide(self._people.word)
+        self._uplink.settled()
 
     def _consultation(self, message: dict[str, Any]) -> None:
         found = message.get("consultation")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,16 +107,25 @@ class Recorder:
             if not self._open and not await self._begin():
                 self._driver.pull(self._clock.stamp_us())  # nowhere to keep it; the hole will show
                 return
-            await self._record()
+            await self._record(self._clock.stamp_us())
             if self._clock.stamp_us() - self._epoch_us >= EPOCH_US:
                 await self._begin()
 
-    async def renew(self, attachment: str | None) -> None:
-        """Record everything measured until now into the old epochs, then begin new ones with this attachment."""
+    async def renew(
+        self, attachment: str | None = None, *, decide: Callable[[int], Awaitable[str | None]] | None = None
+    ) -> None:
+        """Record everything measured until now into the old epochs, then begin new ones with this attachment.
+
+        ``decide`` is given the stamp of that moment and returns the attachment: every sample in the old epochs is of
+        before it, every one in the new ones is not. What it raises is raised, and the old epochs go on.
+        """
         async with self._one_at_a_time:
+            now_us = self._clock.stamp_us()
             if self._open:
-                await self._record()
-            self._attachment = attachment
+                await self._record(now_us)
+            elif decide is not None:
+                self._driver.pull(now_us)  # nowhere to keep it, and not the next one's
+            self._attachment = attachment if decide is None else await decide(now_us)
             if not await self._begin():
                 self._open = {}  # never a second patient in an epoch: better a hole
 
@@ -163,8 +172,8 @@ class Recorder:
         self._begun(streams)
         return True
 
-    async def _record(self) -> None:
-        items = self._driver.pull(self._clock.stamp_us())
+    async def _record(self, until_us: int) -> None:
+        items = self._driver.pull(until_us)
         if not items:
             return
         packed: list[tuple[_Open, Wave | Value, Chunk]] = []

@@ -25,6 +25,7 @@ from typing import Any
 import structlog
 
 from telemed_station.errors import SpoolFull
+from telemed_station.people_file import PeopleFile
 from telemed_station.trouble import at_start, at_work
 
 BYTES_MAX = 2 * 1024**3  # a day of twelve leads at 1 kHz; the chunks' own bytes, without the file's overhead
@@ -153,6 +154,7 @@ class Spool:
         self._file.execute("pragma synchronous = full")
         self._file.execute("pragma secure_delete = on")
         self._file.executescript(_SCHEMA)
+        self.people = PeopleFile(self._file, self._transaction)
         self._file.execute("insert or ignore into counter values (1, ?)", (int(time.time()),))
         if any(column[1] == "refused" for column in self._file.execute("pragma table_info(chunk)")):
             self._file.execute(_ADOPT)

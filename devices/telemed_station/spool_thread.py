@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from telemed_station.errors import SpoolFull
+from telemed_station.people_file import PeopleFile
 from telemed_station.spool import (
     BYTES_MAX,
     READ_CHUNKS,
@@ -127,6 +128,10 @@ class SpoolThread:
             return True
         ack = self._acks.get(chunk.number)
         return ack is not None and ack.covers(chunk.seq)
+
+    async def about_people(self, work: Callable[[PeopleFile], T]) -> T:
+        """Read or write who was entered here."""
+        return await self._call(lambda: work(self._spool.people))
 
     async def close(self) -> None:
         """Write what the server said and close the file."""

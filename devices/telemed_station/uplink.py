@@ -12,16 +12,17 @@ import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import aiohttp
 import structlog
 
+from telemed_station.backlog import Backlog
 from telemed_station.backoff import Backoff
 from telemed_station.clock import Clock
 from telemed_station.errors import SpoolFull
 from telemed_station.lanes import LaneFull, Lanes
+from telemed_station.people import People
 from telemed_station.spool import KEY_DESTROYED, Ack, Chunk, Refusal, SpooledStream
 from telemed_station.spool_thread import SpoolThread
 
@@ -34,8 +35,6 @@ HANDSHAKE_S = 10.0  # upgrade and welcome; the server allows 5 s for hello
 SILENCE_S = 30.0
 SEND_S = 60.0  # a message that is not taken; the live lane holds no longer either
 STATUS_S = 2.0  # docs/protocol.md section 4
-ANSWER_S = 60.0  # an announcement; the database may be restarting
-READ_AHEAD = 16  # backlog chunks read from disk before they are sent
 TEXT_BYTES_MAX = 1 << 20
 
 REFUSED_S = 15.0  # a wrong key does not become right within seconds
@@ -88,7 +87,9 @@ class Uplink:
         *,
         hear: Hear,
         status: Callable[[], dict[str, Any]],
+        people: People | None = None,
     ) -> None:
+        self._people = people or People(spool)
         self._address = address
         self._clock = clock
         self._spool = spool
@@ -111,6 +112,11 @@ class Uplink:
     def offer(self, chunks: Sequence[Chunk]) -> None:
         """Durable chunks just made."""
         self._feed(lambda lanes: lanes.offer(chunks))
+
+    def settled(self) -> None:
+        """What the server answered about a person is noted: what waited for it may go."""
+        if self._link is not None:
+            self._link.settled()
 
     async def run(self) -> None:
         """Connect, carry, come back; for ever."""
@@ -156,7 +162,7 @@ class Uplink:
                 timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
             )  # fmt: skip
         async with socket:
-            link = _Link(socket, self._clock, self._spool, self._hear)
+            link = _Link(socket, self._clock, self._spool, self._hear, self._people)
             await socket.send_json(
                 {"type": "hello", "protocol": PROTOCOL, "oldest": OLDEST, "program": self._address.program,
                  "source": str(self._clock.source)}
@@ -178,16 +184,21 @@ class Uplink:
 class _Link:
     """One open connection."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, clock: Clock, spool: SpoolThread, hear: Hear) -> None:
+    def __init__(
+        self, socket: aiohttp.ClientWebSocketResponse, clock: Clock, spool: SpoolThread, hear: Hear, people: People
+    ) -> None:
         self._socket = socket
         self._clock = clock
         self._spool = spool
         self._hear = hear
-        self.lanes = Lanes(asyncio.get_running_loop().time)
+        self._people = people
+        self._told: dict[str, Any] | None = None  # the person that the server was told of and has not answered
+        self._person_refused = False
+        self._timed = False  # the server was told our clock
+        self.lanes = Lanes(asyncio.get_running_loop().time, people.waits)
         self.wake = asyncio.Event()  # something may be sent
         self._moved = asyncio.Event()  # the server answered something
-        self._read_ahead: asyncio.Queue[Chunk] = asyncio.Queue(READ_AHEAD)
-        self._again: list[tuple[int, int]] = []
+        self._backlog = Backlog(self.lanes, spool, people, wake=self.wake, moved=self._moved)
         self._refused_now = asyncio.Event()  # a refusal waits to be written
         self._failure: LaneFull | None = None
 
@@ -213,7 +224,10 @@ class _Link:
 
     async def carry(self, status: Callable[[], dict[str, Any]]) -> None:
         """Send and receive until the connection ends; raises what ended it."""
-        work = [self._read(), self._send(), self._drain(), self._report(status), self._note_refusals()]
+        work = [
+            self._read(), self._send(), self._backlog.drain(), self._backlog.drain_waiting(), self._report(status),
+            self._note_refusals(),
+        ]  # fmt: skip
         tasks = [asyncio.create_task(one) for one in work]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -230,6 +244,12 @@ class _Link:
         if kind == "clock_ask":
             # The stamp is taken now, between the server's two readings of its own clock.
             self.lanes.post({"type": "clock", "echo": message.get("server_us"), "stamp_us": self._clock.stamp_us()})
+            self._timed = True
+            if self._person_refused:
+                self._told, self._person_refused = None, False  # again
+            self._tell_person()
+        elif kind == "provisional_kept":
+            self._hear(message)
         elif kind in ("ack", "announced"):
             ack = read_ack(message)
             self.lanes.acknowledge(ack)
@@ -243,10 +263,29 @@ class _Link:
         self._moved.set()
         self.wake.set()
 
+    def _tell_person(self) -> None:
+        """Tell the server of the next one that it does not know; of another only when it has answered."""
+        message = self._people.message()
+        if self._timed and self._told is None and message is not None:
+            self._told = message
+            self.lanes.post(message)
+
+    def settled(self) -> None:
+        """An answer about a person is noted."""
+        if self._told is not None and self._told != self._people.message():
+            self._told, self._person_refused = None, False
+            self._tell_person()
+        self._moved.set()
+        self.wake.set()
+
     def _refused(self, message: dict[str, Any]) -> None:
         error = message.get("error")
         code = str(error.get("code")) if isinstance(error, dict) else "unknown"
         number, seq = message.get("stream"), message.get("seq")
+        if isinstance(message.get("attachment"), str):
+            self._person_refused = True  # told again with the next clock question, unless it was for good
+            self._hear(message)
+            return
         log.warning("server_refused", code=code, stream=number, seq=seq)
         if code in CLOSING:
             raise _Ended(code, CLOSING[code])
@@ -281,8 +320,8 @@ class _Link:
                 await self._write(json.dumps(message))
             elif (chunk := self.lanes.next_live()) is not None:
                 await self._write(chunk.data)
-            elif not self._read_ahead.empty() and self.lanes.backlog_room():
-                chunk = self._read_ahead.get_nowait()
+            elif not self._backlog.ahead.empty() and self.lanes.backlog_room():
+                chunk = self._backlog.ahead.get_nowait()
                 self.lanes.take_backlog(chunk)
                 await self._write(chunk.data)
             else:
@@ -295,62 +334,10 @@ class _Link:
         except TimeoutError as error:
             raise _Ended("line blocked") from error
 
-    async def _drain(self) -> None:
-        """Announce what the spool holds and read it ahead of the sender, newest generation first; then resend."""
-        waiting = await self._spool.streams()
-        for number in self._spool.refused_streams:
-            self.lanes.refuse(number)
-        generations = [list(streams) for _, streams in groupby(waiting, lambda stream: stream.generation)]
-        for stream in (stream for streams in generations for stream in streams):
-            if self.lanes.waits_live(stream.number):
-                self.lanes.announce(stream)
-        for streams in generations:
-            for stream in streams:
-                self.lanes.announce(stream)
-            self.wake.set()
-            await self._answers([stream.number for stream in streams])
-            await self._spool.flush()  # what "announced" told us need not be sent
-            await self._generation(streams)
-        while True:
-            while not self._again:
-                self._moved.clear()
-                await self._moved.wait()
-            again, self._again = self._again, []
-            for number, seq in again:
-                for chunk in await self._spool.read(number, seq, seq + 1):
-                    await self._ahead(chunk)
-
-    async def _answers(self, numbers: Sequence[int]) -> None:
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                while not all(self.lanes.answered(number) for number in numbers):
-                    self._moved.clear()
-                    await self._moved.wait()
-        except TimeoutError as error:
-            raise _Ended("announcement not answered") from error
-
-    async def _generation(self, streams: Sequence[SpooledStream]) -> None:
-        """The backlog of streams begun together, a few chunks of each in turn."""
-        places = {stream.number: 0 for stream in streams if not self.lanes.refused(stream.number)}
-        while places:
-            for number, from_seq in list(places.items()):
-                chunks = await self._spool.read(number, from_seq, self.lanes.live_from(number), READ_AHEAD)
-                for chunk in chunks:
-                    await self._ahead(chunk)
-                if chunks:
-                    places[number] = chunks[-1].seq + 1
-                else:
-                    del places[number]
-
-    async def _ahead(self, chunk: Chunk) -> None:
-        if not self.lanes.in_flight(chunk.number, chunk.seq) and not self.lanes.refused(chunk.number):
-            await self._read_ahead.put(chunk)
-            self.wake.set()
-
     async def _report(self, status: Callable[[], dict[str, Any]]) -> None:
         while True:
             self.lanes.post({"type": "status", **status()})
-            self._again += self.lanes.overdue()
+            self._backlog.again += self.lanes.overdue()
             self.wake.set()
             self._moved.set()
             await asyncio.sleep(STATUS_S)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from telemed.cli.environment import load_settings
+from telemed.cli.environment import load_settings, say
 from telemed.cli.sentences import line
 
 app = typer.Typer(help="The program of a telemedicine station.", no_args_is_help=True, rich_markup_mode=None)
@@ -56,3 +56,34 @@ def run(
     except StationError as error:
         typer.echo(line(error.code, error.params), err=True)
         raise typer.Exit(1) from None
+
+
+@app.command("patient")
+def patient(
+    name: Annotated[str | None, typer.Option(help="Who sits at the station now, while its line is down.")] = None,
+    born: Annotated[int | None, typer.Option(help="Year of birth; left out when nobody knows it.")] = None,
+    gone: Annotated[bool, typer.Option("--gone", help="Whoever was entered is not at the station any more.")] = False,
+    home: Annotated[
+        Path | None, typer.Option(help="Folder of the station program (default: station in TELEMED_HOME).")
+    ] = None,
+) -> None:
+    """Say who is at a station whose line is down, so that nothing measured is anybody else's; alone: who is set."""
+    from telemed_station import console
+    from telemed_station.errors import StationError
+    from telemed_station.people import fit_name, fit_year
+
+    if (gone and (name is not None or born is not None)) or (born is not None and name is None):
+        raise typer.BadParameter("--name [--born], or --gone, or neither")
+    question: dict[str, object] = {"do": "gone"} if gone else {"do": "show"}
+    try:
+        if name is not None:
+            question = {"do": "enter", "name": fit_name(name), "birth_year": fit_year(born)}
+        person = console.ask(home or load_settings().home / "station", question).get("person")
+    except StationError as error:
+        typer.echo(line(error.code, error.params), err=True)
+        raise typer.Exit(1) from None
+    if isinstance(person, dict):
+        year = person.get("birth_year")
+        say(f"{person.get('name')}{'' if year is None else f', {year}'}")
+    else:
+        say("Nobody entered at this station is there.")

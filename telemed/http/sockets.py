@@ -9,12 +9,12 @@ from uuid import UUID
 from aiohttp import web
 
 from telemed.audit import Actor
-from telemed.consultation import door, seats
+from telemed.consultation import consultations, door, seats
 from telemed.consultation.attendance import Renew, RoomSurroundings
 from telemed.consultation.pages import Pages
 from telemed.errors import NotFound, NotSignedIn
 from telemed.http import keys
-from telemed.http.announce import consultation_json, load
+from telemed.http.announce import consultation_json, load, tell_consultation
 from telemed.http.middleware import cookie_name
 from telemed.http.route import Route, uuid_of
 from telemed.http.visits import visit_json
@@ -90,6 +90,13 @@ def _publications(app: web.Application, consultation_id: UUID) -> list[dict[str,
     return [] if media is None else [one.as_json() for one in media.publications(str(consultation_id))]
 
 
+async def _consultation_news(app: web.Application, consultation_id: UUID) -> None:
+    async with app[keys.DATABASE].connection() as connection:
+        consultation = await load(app, connection, consultation_id)
+        at_station = await consultations.current_at_station(connection, consultation.station_id)
+    tell_consultation(app, consultation, at_station)
+
+
 def _watch_surroundings(app: web.Application) -> WatchSurroundings:
     async def snapshot(connection: Connection, consultation_id: UUID) -> dict[str, Any]:
         consultation = await load(app, connection, consultation_id)
@@ -120,6 +127,7 @@ def prepare(app: web.Application) -> None:
     app[keys.INGEST] = Ingest(Surroundings(
         app[keys.DATABASE], app[keys.SEALER], app[keys.ROOMS], app[keys.STATIONS], Committer(app[keys.DATABASE]),
         app[keys.HUB], app[keys.BOOT_ID], lambda consultation_id: _publications(app, consultation_id),
+        lambda consultation_id: _consultation_news(app, consultation_id),
     ))
     app.on_shutdown.append(_close_sockets)
 
@@ -135,7 +143,7 @@ CONTEXTS = (vitals_context,)
 PREPARE = (prepare,)
 MESSAGES = (
     "station_socket.hello", "station_socket.announce", "station_socket.frame", "station_socket.chunk",
-    "station_socket.clock", "station_socket.status",
+    "station_socket.clock", "station_socket.status", "station_socket.provisional",
     "consultation_socket.hello", "consultation_socket.clock", "consultation_socket.watch",
     "consultation_socket.unwatch", "consultation_socket.state", "consultation_socket.say", "consultation_socket.mute",
 )

@@ -196,6 +196,7 @@ POLICY: Mapping[Action, Rule] = MappingProxyType({
     "station_socket.chunk": _STATION,
     "station_socket.clock": _STATION,
     "station_socket.status": _STATION,
+    "station_socket.provisional": Rule(station=Condition.OWN_STATION, audited=True),
 })
 
 

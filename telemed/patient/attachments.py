@@ -19,6 +19,10 @@ from telemed.store.sealing import Sealer
 SQL = load_sql("patient")
 LISTED = 200  # intervals in one answer, newest first
 
+class NoRoom(Conflict):
+    """Nothing of the interval is left between those that the station has already."""
+
+
 Reason = Literal["operator", "next_patient", "sensors_off", "consultation_ended"]
 
 
@@ -88,6 +92,48 @@ async def close(
     """Close an open attachment. Raises ``Conflict`` when it is closed already."""
     moment = await _moment(connection, attachment.station_id)
     return await _close_at(connection, attachment.id, moment, closed_by, reason)
+
+
+async def place(
+    connection: Connection,
+    attachment_id: UUID,
+    organisation_id: UUID,
+    station_id: int,
+    patient_id: UUID,
+    opened_at: datetime,
+    closed_at: datetime | None,
+) -> tuple[Attachment, Attachment | None]:
+    """Lay an interval that was over or begun when nobody here knew of it between those that are known.
+
+    One that was open when it begins ends there; one that is closed stays as it is, and the interval begins where that
+    ends; where the next one begins it ends. Returns (placed, the one that ended for it). Raises ``NoRoom`` when
+    nothing of the interval is left.
+    """
+    rows = await connection.fetch(SQL["attachment_around"], station_id, opened_at)
+    before = next((_attachment_of(row) for row in rows if row["opened_at"] < opened_at), None)
+    after = next((_attachment_of(row) for row in rows if row["opened_at"] >= opened_at), None)
+    begin, end = opened_at, closed_at
+    if before is not None and before.closed_at is not None:
+        begin = max(begin, before.closed_at)
+    if after is not None:
+        end = after.opened_at if end is None else min(end, after.opened_at)
+    if end is not None and end <= begin:
+        raise NoRoom()
+    ended = None
+    if before is not None and before.closed_at is None:
+        ended = await _close_at(connection, before.id, begin, None, "next_patient")
+    reason: Reason | None = None
+    if end is not None:
+        reason = "operator" if end == closed_at else "next_patient"
+    row = await connection.fetchrow(
+        SQL["attachment_place"], attachment_id, organisation_id, station_id, patient_id, begin, end, reason
+    )
+    return _attachment_of(row), ended
+
+
+async def end(connection: Connection, attachment: Attachment, moment: datetime) -> Attachment:
+    """Close an open attachment by its station's word at a time that may be past. Raises ``Conflict``."""
+    return await _close_at(connection, attachment.id, moment, None, "operator")
 
 
 async def join(connection: Connection, station_id: int, patient_id: UUID, consultation_id: UUID) -> None:

@@ -78,10 +78,11 @@ class Patient:
 
 
 async def create(
-    connection: Connection, sealer: Sealer, organisation_id: UUID, person: Person, *, provisional: bool = False
+    connection: Connection, sealer: Sealer, organisation_id: UUID, person: Person, *, provisional: bool = False,
+    patient_id: UUID | None = None,
 ) -> Patient:
-    """Seal a person under a new key and keep both."""
-    patient_id, key = uuid4(), sealer.new_key()
+    """Seal a person under a new key and keep both; ``patient_id`` is one that nobody has, else a new one."""
+    patient_id, key = patient_id or uuid4(), sealer.new_key()
     row = await connection.fetchrow(
         SQL["patient_create"], patient_id, organisation_id, _seal(key, patient_id, person),
         sealer.wrap(key), provisional,
@@ -110,6 +111,17 @@ async def search(connection: Connection, sealer: Sealer, organisation_id: UUID, 
             break
         at, last = rows[-1]["created_at"], rows[-1]["id"]
     return found[:FOUND]
+
+
+async def is_known(connection: Connection, patient_id: UUID) -> bool:
+    """Whether somebody, of whatever organisation, has or had this id."""
+    return await connection.fetchrow(SQL["patient_get"], patient_id) is not None
+
+
+async def is_or_became(connection: Connection, patient_id: UUID, other_id: UUID) -> bool:
+    """Whether they are the same, or the first was merged into the other."""
+    row = await connection.fetchrow(SQL["patient_get"], patient_id)
+    return patient_id == other_id or (row is not None and row["merged_into"] == other_id)
 
 
 async def get(connection: Connection, sealer: Sealer, patient_id: UUID) -> Patient:

@@ -59,6 +59,19 @@ insert into attachment (id, organisation_id, station_id, patient_id, consultatio
 values ($1, $2, $3, $4, $5, $6, $7)
 returning id, organisation_id, station_id, patient_id, consultation_id, opened_at, closed_at, closed_reason
 
+-- name: attachment_around
+-- The last that began before $2, and the first that began then or after.
+(select id, organisation_id, station_id, patient_id, consultation_id, opened_at, closed_at, closed_reason
+ from attachment where station_id = $1 and opened_at < $2 order by opened_at desc limit 1)
+union all
+(select id, organisation_id, station_id, patient_id, consultation_id, opened_at, closed_at, closed_reason
+ from attachment where station_id = $1 and opened_at >= $2 order by opened_at limit 1)
+
+-- name: attachment_place
+insert into attachment (id, organisation_id, station_id, patient_id, opened_at, closed_at, closed_reason)
+values ($1, $2, $3, $4, $5, $6, $7)
+returning id, organisation_id, station_id, patient_id, consultation_id, opened_at, closed_at, closed_reason
+
 -- name: attachment_close
 update attachment set closed_at = greatest($2, opened_at), closed_by = $3, closed_reason = $4
 where id = $1 and closed_at is null

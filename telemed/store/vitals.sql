@@ -72,6 +72,14 @@ select at, offset_us, error_us from clock_fix where source = $1 and station_id =
 select source, at, offset_us, error_us from clock_fix
  where source = any($1::uuid[]) and station_id = any($2::int[]) order by source, at
 
+-- name: opened_by_station
+select opened_by is null from attachment where id = $1
+
+-- name: source_elsewhere
+-- A run that another station reported, and this one never did.
+select exists (select 1 from clock_fix where source = $1 and station_id is distinct from $2)
+   and not exists (select 1 from clock_fix where source = $1 and station_id = $2)
+
 -- name: attachments_of
 select a.id, a.opened_at, a.closed_at, p.key_wrapped as patient_key
   from attachment a join patient p on p.id = a.patient_id where a.consultation_id = $1 order by a.opened_at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -14,12 +14,14 @@ from telemed.store.sealing import Sealer
 from telemed.vitals.commit import Committer
 from telemed.vitals.hub import Hub
 
+ConsultationNews = Callable[[UUID], Awaitable[None]]
 Publications = Callable[[UUID], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a connection works with. ``publications`` gives the publications of a consultation's room."""
+    """What a connection works with. ``publications`` gives the publications of a consultation's room;
+    ``consultation_news`` tells everybody concerned how a consultation is now."""
 
     database: Database
     sealer: Sealer
@@ -29,3 +31,4 @@ class Surroundings:
     hub: Hub
     boot_id: UUID
     publications: Publications
+    consultation_news: ConsultationNews

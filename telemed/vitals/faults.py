@@ -70,6 +70,20 @@ class AttachmentRefused(SocketRefusal):
     status = 403
 
 
+class ClockUnknown(SocketRefusal):
+    """The station has answered no clock question yet: its stamps are no times."""
+
+    code = "clock_unknown"
+    status = 409
+
+
+class ProvisionalFull(SocketRefusal):
+    """More people than are taken at a time; the station sends this one again."""
+
+    code = "provisional_full"
+    status = 429
+
+
 class TooManyHoles(SocketRefusal):
     """The chunk would leave more holes in the stream's numbering than are kept."""
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from telemed.consultation.chat import TEXT_LENGTH
 from telemed.errors import TelemedError
@@ -39,6 +39,11 @@ Unit = Annotated[str, Field(max_length=20, pattern=r"^[^\x00-\x1f\x7f]*$")]
 # What a person said: some sign that is not blank, and no control but tab and the ends of lines.
 _SAID = r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*"
 Said = Annotated[str, Field(max_length=TEXT_LENGTH, pattern=rf"^{_SAID}[^\s\x00-\x1f\x7f]{_SAID}$")]
+# As HTTP takes a name: one readable line, trimmed, nothing that turns the direction of what stands around it.
+PersonName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200,
+                           pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+$")
+]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -190,11 +195,25 @@ class Mute(Message):
     participant: Annotated[str, Field(min_length=1, max_length=60)]
 
 
-FromStation = Annotated[Hello | Announce | ClockAnswer | Status, Field(discriminator="type")]
+class Provisional(Message):
+    """Somebody who was entered at the station while its line was down; stamps are of the run ``source``."""
+
+    type: Literal["provisional"]
+    patient: UUID
+    attachment: UUID
+    source: UUID
+    name: PersonName
+    birth_year: Annotated[int, Field(ge=1890, le=2200)] | None
+    from_us: Stamp
+    to_us: Stamp | None
+    to_source: UUID | None = None  # the run that stamped the end, where that is not ``source``
+
+
+FromStation = Annotated[Hello | Announce | ClockAnswer | Status | Provisional, Field(discriminator="type")]
 FromPage = Annotated[
     Hello | Watch | Unwatch | ClockAnswer | Say | PageSays | Mute, Field(discriminator="type")
 ]
-FROM_STATION: TypeAdapter[Hello | Announce | ClockAnswer | Status] = TypeAdapter(FromStation)
+FROM_STATION: TypeAdapter[Hello | Announce | ClockAnswer | Status | Provisional] = TypeAdapter(FromStation)
 FROM_PAGE: TypeAdapter[Hello | Watch | Unwatch | ClockAnswer | Say | PageSays | Mute] = TypeAdapter(FromPage)
 
 T = TypeVar("T")
@@ -250,7 +269,7 @@ def refusal(error: TelemedError, stream: int | None = None, seq: int | None = No
 
 def refused(
     code: str, params: dict[str, str | int], stream: int | None = None, seq: int | None = None,
-    line: UUID | None = None,
+    line: UUID | None = None, attachment: UUID | None = None,
 ) -> str:
     """The ``error`` message of a code."""
     message: dict[str, Any] = {"type": "error", "error": {"code": code, "params": params}}
@@ -260,4 +279,24 @@ def refused(
         message["seq"] = seq
     if line is not None:
         message["line"] = str(line)
+    if attachment is not None:
+        message["attachment"] = str(attachment)
     return json.dumps(message)
+
+
+def number_of(text: str) -> int | None:
+    """The stream's number in a refused announce, so that the station knows which."""
+    try:
+        number = json.loads(text)["stream"]["number"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return number if isinstance(number, int) and 0 <= number < 2**32 else None
+
+
+def attachment_of(text: str) -> UUID | None:
+    """The attachment in a refused ``provisional``, so that the station knows which."""
+    try:
+        said = json.loads(text)
+        return UUID(said["attachment"]) if said["type"] == "provisional" else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None

@@ -24,25 +24,17 @@ from telemed.errors import DatabaseUnavailable, TelemedError
 from telemed.identity import stations
 from telemed.patient import attachments
 from telemed.store.database import DatabaseRefused, load_sql
+from telemed.vitals import messages, provisional
 from telemed.vitals.around import Surroundings
 from telemed.vitals.asked import RETRY_SECONDS, Asked
 from telemed.vitals.clock import ASK_SECONDS, server_us
 from telemed.vitals.counters import REFUSED
 from telemed.vitals.durable import Durable
-from telemed.vitals.faults import MessageInvalid, TooSlow
+from telemed.vitals.faults import MessageInvalid, ProvisionalFull, TooSlow
 from telemed.vitals.fixes import last_fix, micros
 from telemed.vitals.hello import read_hello
 from telemed.vitals.lanes import Lane, Lanes, where
-from telemed.vitals.messages import (
-    FROM_STATION,
-    Announce,
-    ClockAnswer,
-    Hello,
-    Status,
-    check_stream,
-    parse,
-    refused,
-)
+from telemed.vitals.messages import FROM_STATION, Announce, ClockAnswer, Hello, Provisional, Status
 from telemed.vitals.streams import open_stream
 from telemed.vitals.trouble import trouble
 
@@ -52,6 +44,7 @@ log = structlog.get_logger(__name__)
 SILENT_SECONDS: Final = 12.0  # the station answers a clock question every 5 s; dead within 15 s
 WRITE_SECONDS: Final = 10.0  # a message that cannot be written for so long has no reader
 MAILBOX: Final = 32  # messages read ahead of the owner: six seconds of one stream
+ENTERED: Final = 8  # people not yet kept; a station tells of one at a time
 OUTBOX: Final = 1024  # messages unsent to one station; more means that it does not read
 CONSULTATION_NEWS: Final = frozenset({"consultation", "publications"})
 SEEN_SECONDS: Final = 60.0  # station.seen_at is written once a minute, and news looked for that nobody told
@@ -80,6 +73,7 @@ class Uplink:
         self._clock = Asked()
         self._chore = asyncio.Event()
         self._refresh = True
+        self._entered: deque[Provisional] = deque()
         self._told: tuple[UUID | None, str] = (None, "")
         self._topic: asyncio.Task[None] | None = None
         self._topic_id: UUID | None = None
@@ -135,7 +129,7 @@ class Uplink:
         REFUSED.labels("station", error.code).inc()
         try:
             async with asyncio.timeout(WRITE_SECONDS):
-                await self._socket.send_str(refused(error.code, error.params))
+                await self._socket.send_str(messages.refused(error.code, error.params))
                 await self._socket.close(code=4000, message=error.code.encode())
         except (TimeoutError, ConnectionError):
             log.info("uplink_gone", station=self.station.id)
@@ -168,15 +162,23 @@ class Uplink:
             except FrameError as error:
                 self._refuse(error.code, dict(error.params), *where(data if isinstance(data, bytes) else b""))
             except TelemedError as error:
-                stream, seq = where(data) if isinstance(data, bytes) else (_number_of(data), None)
-                self._refuse(error.code, error.params, stream, seq)
+                if isinstance(data, bytes):
+                    self._refuse(error.code, error.params, *where(data))
+                else:
+                    named = messages.number_of(data), None, messages.attachment_of(data)
+                    self._refuse(error.code, error.params, *named)
 
     async def _text(self, text: str, at_us: int) -> None:
-        match parse(FROM_STATION, text):
+        match messages.parse(FROM_STATION, text):
             case Announce() as announce:
                 await self._announce(announce)
             case ClockAnswer() as answer:
                 self._clock.answer(answer.echo, answer.stamp_us, at_us)
+            case Provisional() as entered:
+                if len(self._entered) >= ENTERED:
+                    raise ProvisionalFull()
+                self._entered.append(entered)
+                self._chore.set()
             case Status() as status:
                 self._say_present(status.model_dump(exclude={"type"}))
             case Hello():
@@ -184,7 +186,7 @@ class Uplink:
 
     async def _announce(self, announce: Announce) -> None:
         stream = announce.stream
-        check_stream(stream)
+        messages.check_stream(stream)
         around = self._around
         while True:
             try:
@@ -229,9 +231,11 @@ class Uplink:
     def _refuse_chunk(self, error: TelemedError, stream: int, seq: int) -> None:
         self._refuse(error.code, error.params, stream, seq)
 
-    def _refuse(self, code: str, params: dict[str, Any], stream: int | None, seq: int | None) -> None:
+    def _refuse(
+        self, code: str, params: dict[str, Any], stream: int | None, seq: int | None, attachment: UUID | None = None
+    ) -> None:
         REFUSED.labels("station", code).inc()
-        self._post_text(refused(code, params, stream, seq))
+        self._post_text(messages.refused(code, params, stream, seq, attachment=attachment))
 
     # The writer.
 
@@ -263,7 +267,7 @@ class Uplink:
                 await self._send(json.dumps({"type": "clock_ask", "server_us": now}))
             if self._ending is not None:
                 REFUSED.labels("station", self._ending.code).inc()
-                await self._send(refused(self._ending.code, self._ending.params))
+                await self._send(messages.refused(self._ending.code, self._ending.params))
                 await self._socket.close(code=4000, message=self._ending.code.encode())
                 return
             if self._closing:
@@ -312,6 +316,9 @@ class Uplink:
                 if self._refresh:
                     self._refresh = False
                     await self._tell_station()
+                while self._entered:
+                    await self._keep_entered(self._entered[0])
+                    self._entered.popleft()
                 if asyncio.get_running_loop().time() - seen_at > SEEN_SECONDS:
                     seen_at = asyncio.get_running_loop().time()
                     self._refresh = True
@@ -323,6 +330,22 @@ class Uplink:
             except (DatabaseUnavailable, DatabaseRefused):
                 self._refresh = True
                 await asyncio.sleep(RETRY_SECONDS)
+
+    async def _keep_entered(self, said: Provisional) -> None:
+        """Keep somebody who was entered at the station, and tell it; then, if that is so, that it is another's now."""
+        around = self._around
+        try:
+            kept = await provisional.keep(around, self.station, self.source, self._clock.best, said)
+        except (DatabaseUnavailable, DatabaseRefused):
+            raise
+        except TelemedError as error:
+            self._refuse(error.code, error.params, None, None, said.attachment)
+            return
+        await provisional.tell(around, kept)
+        ended = kept.attachment.closed_at is not None
+        self._post({"type": "provisional_kept", "attachment": str(said.attachment), "ended": ended})
+        self._told = (said.attachment, self._told[1])
+        await self._tell_station()
 
     async def _tell_station(self) -> None:
         """Tell the station what it must know of attachment and consultation, where that changed."""
@@ -371,12 +394,3 @@ class Uplink:
 
 def _text(value: UUID | None) -> str | None:
     return None if value is None else str(value)
-
-
-def _number_of(text: str) -> int | None:
-    """The stream's number in a refused announce, so that the station knows which."""
-    try:
-        number = json.loads(text)["stream"]["number"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return number if isinstance(number, int) and 0 <= number < 2**32 else None

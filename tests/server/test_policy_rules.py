@@ -25,6 +25,7 @@ STAFF, LET_IN = "CIO", "PRND"
 MESSAGES: dict[str, str] = {
     "station_socket.hello": "S", "station_socket.announce": "S", "station_socket.frame": "S",
     "station_socket.chunk": "S", "station_socket.clock": "S", "station_socket.status": "S",
+    "station_socket.provisional": "S",
     "consultation_socket.hello": STAFF + LET_IN + "w", "consultation_socket.clock": STAFF + LET_IN + "w",
     "consultation_socket.state": STAFF + LET_IN + "w", "consultation_socket.watch": "CI",
     "consultation_socket.unwatch": "CI", "consultation_socket.say": STAFF + LET_IN, "consultation_socket.mute": "CI",

@@ -1,0 +1,103 @@
+"""Who was entered at this station while its line was down: a table of the spool's file.
+
+A row is there before the first sample that belongs to it, survives whatever ends the program, and goes when the server
+kept it and knows its end. It holds a name and a year of birth in plain, as the chunks beside it are plain: the
+file is readable by its owner alone (mode 0600), and what is deleted is overwritten (``secure_delete``). Whoever holds
+the disk can read what was not yet taken over.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from telemed_station.errors import PeopleFull
+from telemed_station.trouble import at_work
+
+PEOPLE_MAX = 64  # kept at a time; a village sees fewer in a week without a line
+
+SCHEMA = """
+create table if not exists person (
+  id integer primary key, patient text not null unique, attachment text not null unique, source text not null,
+  name text not null, birth_year integer, from_us integer not null, to_us integer, to_source text,
+  kept integer not null default 0, refused integer not null default 0, refused_under text);
+"""
+_COLUMNS = "patient, attachment, source, name, birth_year, from_us, to_us, to_source, kept, refused, refused_under"
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody provisional: from ``from_us`` to before ``to_us`` (None: still there).
+
+    Stamps of the runs ``source`` and ``to_source``: whoever comes before a restart may go after it.
+    ``kept``: the server has the begin. ``refused``: it never will; ``refused_under`` is whose the station was by the
+    server's word when it said so.
+    """
+
+    patient: str
+    attachment: str
+    source: str
+    name: str
+    birth_year: int | None
+    from_us: int
+    to_us: int | None = None
+    to_source: str | None = None
+    kept: bool = False
+    refused: bool = False
+    refused_under: str | None = None
+
+
+class PeopleFile:
+    """The table. Every method is one transaction and raises ``SpoolFull`` when the disk does not take it."""
+
+    def __init__(self, file: sqlite3.Connection, transaction: Callable[[], AbstractContextManager[None]]) -> None:
+        self._file = file
+        self._transaction = transaction
+        self._file.executescript(SCHEMA)
+
+    def all(self) -> list[Person]:
+        """Everybody kept, in the order of entry."""
+        with at_work():
+            rows = self._file.execute(f"select {_COLUMNS} from person order by id").fetchall()  # noqa: S608 - ours
+        return [
+            Person(*row[:8], *map(bool, row[8:10]), *row[10:]) for row in rows
+        ]  # fmt: skip
+
+    def enter(self, person: Person) -> None:
+        """Keep the person; whoever was there ends where this one begins. Raises ``PeopleFull``."""
+        with at_work(), self._transaction():
+            if self._file.execute("select count(*) from person").fetchone()[0] >= PEOPLE_MAX:
+                raise PeopleFull(most=PEOPLE_MAX)
+            self._end(person.from_us, person.source)
+            self._file.execute(
+                "insert into person (patient, attachment, source, name, birth_year, from_us)"
+                " values (?, ?, ?, ?, ?, ?)",
+                (person.patient, person.attachment, person.source, person.name, person.birth_year, person.from_us),
+            )
+
+    def end(self, to_us: int, source: str) -> None:
+        """Whoever is there is not any more from this stamp of this run on."""
+        with at_work(), self._transaction():
+            self._end(to_us, source)
+
+    def keep(self, attachment: str) -> None:
+        """The server has the begin of this one."""
+        with at_work(), self._transaction():
+            self._file.execute("update person set kept = 1 where attachment = ?", (attachment,))
+
+    def refuse(self, attachment: str, under: str | None) -> None:
+        """The server will never take this one."""
+        with at_work(), self._transaction():
+            self._file.execute(
+                "update person set refused = 1, refused_under = ? where attachment = ?", (under, attachment)
+            )
+
+    def forget(self, attachment: str) -> None:
+        """Delete this one."""
+        with at_work(), self._transaction():
+            self._file.execute("delete from person where attachment = ?", (attachment,))
+
+    def _end(self, to_us: int, source: str) -> None:
+        self._file.execute("update person set to_us = ?, to_source = ? where to_us is null", (to_us, source))
