@@ -140,6 +140,27 @@ describe("a visit comes back by itself", () => {
     expect(it.phone.value).toBe("038 606 000");
   });
 
+  it("comes back after its goodbye was heard, however soon", async () => {
+    const asked = server([201, seated]);
+    const it = visit();
+    await it.join("Demo patient 1");
+    asked.length = 0;
+    const { fetch } = globalThis;
+    let heard = (): void => undefined;
+    vi.stubGlobal("fetch", async (path: string, init: RequestInit) => {
+      if (path.includes("/leave")) await new Promise<void>((resolve) => (heard = resolve));
+      return fetch(path, init);
+    });
+    void it.leave();
+    void it.join("Demo patient 1");
+    await settled();
+    expect(asked).toEqual([]);
+    heard();
+    await settled();
+    expect(asked).toEqual([`POST /api/v1/visit/leave?as=${SEAT}`, "POST /api/v1/visits"]);
+    expect(it.stage.value).toBe("waiting");
+  });
+
   it("leaves for good, and comes back to the same seat when asked", async () => {
     const asked = server([201, seated]);
     const it = visit();

@@ -78,6 +78,8 @@ export class Visit {
   private roomEndings: (() => void)[] = [];
   private name: string | null = null;
   private doorTried = false;
+  /** Leaving is told to the server; who comes back at once is heard after it, or coming would be undone. */
+  private goodbye: Promise<unknown> = Promise.resolve();
   private looking = false;
   private again: (() => void) | null = null;
   private closed = false;
@@ -100,6 +102,7 @@ export class Visit {
     this.joining.value = true;
     this.fault.value = null;
     clearTimeout(this.timer);
+    await this.goodbye;
     try {
       const shown = await visits.join(this.token, this.name, language.value);
       if (this.closed) return;
@@ -123,7 +126,8 @@ export class Visit {
     this.joining.value = false;
     if (seat === null) return;
     this.seat.value = { ...seat, seat_state: "left" };
-    await this.say(() => visits.leave(seat.seat));
+    this.goodbye = this.say(() => visits.leave(seat.seat));
+    await this.goodbye;
   }
 
   /** Agree, or take it back. */
