@@ -23,3 +23,7 @@ REQUEST_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
     registry=REGISTRY,
 )
+DENIALS_UNRECORDED = Counter(
+    "telemed_denials_unrecorded", "Refusals of nobody in particular that are not in the audit: too many of one address",
+    registry=REGISTRY,
+)

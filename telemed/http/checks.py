@@ -39,7 +39,7 @@ async def begin(request: web.Request) -> web.StreamResponse:
     """POST /api/v1/checks: begin a check."""
     request.app[keys.LIMITS].count("check", address_of(request), CHECKS_PER_ADDRESS)
     try:
-        name = request.app[keys.CHECKS].begin()
+        name = request.app[keys.CHECKS].begin(address_of(request))
     except MediaError as error:
         return refused(error)
     return answer(CheckShown(check=name, seconds=CHECK_SECONDS), status=201)

@@ -14,6 +14,7 @@ PER_ADDRESS = 30  # failed sign-ins a minute from one address: a ward behind one
 VISITS_PER_ADDRESS = 300  # looks at tickets and joins a minute: a hospital's patients behind one router, reloading
 CONSENTS_PER_SEAT = 20  # a minute: a change of mind, and its change; more would bury what was said before
 PLACES_PER_SEAT = 60  # a minute: a page that keeps what is typed
+DENIALS_PER_ADDRESS = 60  # refusals a minute of nobody in particular that the audit keeps; more are counted alone
 KEYS_KEPT = 20_000  # logins and addresses remembered; the longest unused is forgotten first
 
 

@@ -20,9 +20,10 @@ from telemed.consultation import seats
 from telemed.errors import CrossSite, InvalidRequest, TelemedError
 from telemed.http import keys
 from telemed.http.errors import log_unexpected, refusal_of, response_of
+from telemed.http.limits import DENIALS_PER_ADDRESS, TooManyAttempts
 from telemed.http.route import Route
 from telemed.identity import policy, sign_ins, stations
-from telemed.metrics import REQUEST_SECONDS, REQUESTS
+from telemed.metrics import DENIALS_UNRECORDED, REQUEST_SECONDS, REQUESTS
 
 ANONYMOUS: Final = Actor("anonymous", None, None)
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -135,6 +136,13 @@ async def _answered(request: web.Request, handler: Handler, row: Route | None) -
 
 
 async def _refused(request: web.Request, error: TelemedError) -> web.StreamResponse:
+    if isinstance(error.denial, policy.Denial) and error.denial.actor.kind == ANONYMOUS.kind:
+        try:
+            request.app[keys.LIMITS].count("denied", address_of(request), DENIALS_PER_ADDRESS)
+        except TooManyAttempts:
+            # Strangers must not be able to fill the audit, which nobody may ever shorten.
+            error.denial = None
+            DENIALS_UNRECORDED.inc()
     try:
         await policy.record_denial(request.app[keys.DATABASE], error)
     except TelemedError as instead:

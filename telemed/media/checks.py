@@ -26,6 +26,7 @@ from telemed.media.backend import (
 from telemed.metrics import REGISTRY
 
 CHECKS_AT_ONCE = 8  # of one server: 8 x 1.5 Mbit/s both ways beside the consultations
+CHECKS_AN_ADDRESS = 4  # at once from one address, so that nobody holds them all
 CHECK_SECONDS = 40.0  # 20 s of measuring, and time to connect and to say what was found
 OFFERS_A_CHECK = 4  # of each kind: the first, and what follows a changed device
 ID_BYTES = 24  # random bytes of a check's id, which is all that its calls are known by
@@ -55,6 +56,7 @@ class CheckNotFound(MediaError):
 class _Check:
     id: str
     room: str
+    address: str
     offers: dict[str, int] = field(default_factory=lambda: {"publish": 0, "play": 0})
     attending: asyncio.Task[None] | None = None
 
@@ -67,13 +69,14 @@ class Checks:
         self._rooms = rooms
         self._checks: dict[str, _Check] = {}
 
-    def begin(self) -> str:
-        """Begin a check and return its id. Raises ``ChecksFull``."""
-        if len(self._checks) >= CHECKS_AT_ONCE:
+    def begin(self, address: str) -> str:
+        """Begin a check for whoever asks from this address and return its id. Raises ``ChecksFull``."""
+        same = sum(check.address == address for check in self._checks.values())
+        if len(self._checks) >= CHECKS_AT_ONCE or same >= CHECKS_AN_ADDRESS:
             CHECKS.labels("refused").inc()
             raise ChecksFull()
         name = secrets.token_urlsafe(ID_BYTES)
-        check = self._checks[name] = _Check(name, f"check-{name}")
+        check = self._checks[name] = _Check(name, f"check-{name}", address)
         check.attending = asyncio.get_running_loop().create_task(self._attend(check), name="call-check")
         CHECKS_NOW.set(len(self._checks))
         return name

@@ -9,9 +9,10 @@ from uuid import uuid4
 import pytest
 from aiohttp import ClientSession, CookieJar, TCPConnector, WSServerHandshakeError
 
-from telemed.http import keys
+from telemed.http import keys, middleware
 from telemed.http.limits import PER_ACCOUNT, PER_ADDRESS, WINDOW_SECONDS, Limits, TooManyAttempts
 from telemed.identity import sign_ins
+from telemed.metrics import REGISTRY
 
 ME = "/api/v1/me"
 SIGN_IN = "/api/v1/sign-in"
@@ -278,3 +279,20 @@ def test_what_needs_no_sign_in_is_counted_by_address_and_by_kind() -> None:
     limits.begin("login", "address")
     now[0] = WINDOW_SECONDS
     limits.count("visit", "address", 3)
+
+
+async def test_strangers_cannot_fill_the_audit(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "DENIALS_PER_ADDRESS", 3)
+    counted = REGISTRY.get_sample_value("telemed_denials_unrecorded_total") or 0.0
+    stranger = await server.anonymous()
+    for _ in range(5):
+        assert (await stranger.get("/api/v1/patients"))[0] == 401
+    operator = await server.client("operator")
+    assert (await operator.get("/api/v1/audit"))[0] == 403
+    async with server.app[keys.DATABASE].connection() as connection:
+        denied = [
+            row["actor_kind"]
+            for row in await connection.fetch("select actor_kind from audit_event where outcome = 'deny' order by id")
+        ]
+    assert denied == ["anonymous"] * 3 + ["account"], "who is known is recorded"
+    assert REGISTRY.get_sample_value("telemed_denials_unrecorded_total") == counted + 2
