@@ -96,6 +96,8 @@ export type ServerMessage =
   | ({ readonly type: "numeric" } & Numeric)
   | { readonly type: "dropped"; readonly view: number; readonly frames: number }
   | { readonly type: "clock_ask"; readonly server_us: number }
+  /** Each second of each picture and voice that is played. */
+  | { readonly type: "sender_report" }
   /** `line` names the line that was refused. */
   | { readonly type: "error"; readonly error: ErrorBody; readonly line?: string };
 
@@ -114,6 +116,7 @@ const KNOWN = new Set([
   "numeric",
   "dropped",
   "clock_ask",
+  "sender_report",
   "error",
 ]);
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Backoff, LONGEST_WAIT_MS } from "./backoff";
 import { PageClock } from "./clock";
-import { ConsultationSocket, SILENCE_MS, type SocketListener, STALE_MS } from "./socket";
+import { BUSY_SILENCE_MS, ConsultationSocket, SILENCE_MS, type SocketListener, STALE_MS } from "./socket";
 
 class FakeSocket {
   static made: FakeSocket[] = [];
@@ -93,6 +93,23 @@ describe("the consultation socket", () => {
     last().accept();
     last().say({ type: "welcome" });
     vi.advanceTimersByTime(SILENCE_MS);
+    expect(heard.at(-1)).toBe("lost");
+  });
+
+  it("gives a line up sooner while the server tells of pictures every second", () => {
+    const report = { type: "sender_report", publication: "p", kind: "video", ssrc: 1, ntp_ms: 1, rtp: 1 };
+    const { heard } = open();
+    last().accept();
+    last().say({ type: "welcome" });
+    last().say(report);
+    last().say({ type: "clock_ask", server_us: 1 });
+    vi.advanceTimersByTime(BUSY_SILENCE_MS - 1);
+    expect(heard).not.toContain("lost");
+    last().say({ type: "publications", publications: [] });
+    vi.advanceTimersByTime(SILENCE_MS - 1);
+    expect(heard).not.toContain("lost");
+    last().say(report);
+    vi.advanceTimersByTime(BUSY_SILENCE_MS);
     expect(heard.at(-1)).toBe("lost");
   });
 

@@ -2,8 +2,8 @@
  * The consultation socket: one owner of the connection that comes back by itself.
  *
  * Says hello first, answers the clock's questions at once, and hands every known message and every whole frame to
- * its listener. A connection that stays silent for SILENCE_MS (the server asks every 5 s) counts as lost; `wake` does not
- * wait for that.
+ * its listener. A connection that stays silent for SILENCE_MS (the server asks every 5 s), or BUSY_SILENCE_MS, counts as
+ * lost; `wake` does not wait for that.
  */
 import { Backoff } from "./backoff";
 import type { PageClock } from "./clock";
@@ -11,6 +11,8 @@ import { decodeFrame, type Frame, FrameError } from "./frame";
 import { parseMessage, type ServerMessage } from "./messages";
 
 export const SILENCE_MS = 7_500;
+/** While somebody's picture or voice is played the server tells of it every second: so much silence is a dead line. */
+export const BUSY_SILENCE_MS = 4_500;
 /** An attempt that nobody has answered in this time is given up for the next. */
 export const CONNECT_MS = 3_000;
 /** Since the last message, so long after waking up or a change of the network means that the line is gone. */
@@ -46,6 +48,7 @@ export class ConsultationSocket {
   private closed = false;
   private refused = false;
   private heardMs = 0;
+  private reportedMs = Number.NEGATIVE_INFINITY;
   private readonly backoff = new Backoff();
 
   constructor(
@@ -75,9 +78,9 @@ export class ConsultationSocket {
     };
     socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => {
       if (socket !== this.socket) return;
-      this.listen(socket);
       if (typeof event.data === "string") this.text(event.data);
       else this.binary(event.data);
+      if (socket === this.socket) this.listen(socket);
     };
     socket.onclose = () => this.lost(socket);
     socket.onerror = () => this.lost(socket);
@@ -132,6 +135,12 @@ export class ConsultationSocket {
       this.clock.asked(message.server_us);
       return;
     }
+    if (message.type === "sender_report") {
+      this.reportedMs = this.wallMs();
+      return;
+    }
+    // Whoever spoke every second may be gone.
+    if (message.type === "welcome" || message.type === "publications") this.reportedMs = Number.NEGATIVE_INFINITY;
     if (message.type === "welcome") {
       this.backoff.reset();
       this.listener.onState("open", performance.now());
@@ -150,10 +159,11 @@ export class ConsultationSocket {
     }
   }
 
-  private listen(socket: WebSocket, patienceMs = SILENCE_MS): void {
+  private listen(socket: WebSocket, patienceMs?: number): void {
     clearTimeout(this.silence);
     this.heardMs = this.wallMs();
-    this.silence = setTimeout(() => this.lost(socket), patienceMs);
+    const busy = this.heardMs - this.reportedMs < BUSY_SILENCE_MS;
+    this.silence = setTimeout(() => this.lost(socket), patienceMs ?? (busy ? BUSY_SILENCE_MS : SILENCE_MS));
   }
 
   private lost(socket: WebSocket): void {
