@@ -120,7 +120,7 @@ class ConsoleRefused(StationError):
 
     def __init__(self, code: str, params: dict[str, str | int]) -> None:
         super().__init__(**params)
-        self.code = code  # type: ignore[misc]
+        self.code = code  # type: ignore[misc]  # a class's own elsewhere, here of each refusal
 
 
 def ask(home: Path, question: dict[str, Any], wait_s: float = ANSWER_S) -> dict[str, Any]:

@@ -2,17 +2,23 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { t } from "../i18n";
-import { AdviceBox, MICROPHONE_ADVICE } from "./Advice";
+import { MICROPHONE_ADVICE } from "./Advice";
 import { Asking } from "./CameraStep";
-import { Choices } from "./Choices";
-import { DeviceTrouble, isTrouble } from "./DeviceTrouble";
+import { DeviceAnswers } from "./DeviceAnswers";
 import type { OwnDevice } from "./device";
 import { LevelBar } from "./LevelBar";
 import type { Outcome } from "./outcomes";
 
+const WORDS = {
+  on: "check.microphone_on",
+  yes: "check.microphone_works",
+  no: "check.microphone_not",
+  without: "check.microphone_without",
+  advice: "check.microphone_advice_title",
+} as const;
+
 export function MicrophoneStep({ device, onNext }: { device: OwnDevice; onNext: (outcome: Outcome) => void }) {
   const heard = useSignal(false);
-  const answeredNo = useSignal(false);
   useEffect(() => {
     if (device.track.value === null) void device.openIfAllowed();
   }, []);
@@ -38,49 +44,7 @@ export function MicrophoneStep({ device, onNext }: { device: OwnDevice; onNext: 
           </p>
         </>
       )}
-      <DeviceTrouble device={device} />
-      {permission === "allowed" && answeredNo.value && (
-        <AdviceBox title="check.microphone_advice_title" lines={MICROPHONE_ADVICE} />
-      )}
-      <Choices device={device} open={answeredNo.value} />
-      <div class="actions">
-        {permission === "not_asked" && (
-          <button type="button" class="big primary" onClick={() => void device.ask()}>
-            {t("check.microphone_on")}
-          </button>
-        )}
-        {permission === "allowed" && (
-          <button type="button" class={`big ${heard.value ? "primary" : ""}`} onClick={() => onNext("works")}>
-            {t("check.microphone_works")}
-          </button>
-        )}
-        {permission === "allowed" && !answeredNo.value && (
-          <button
-            type="button"
-            class="big"
-            data-answer="no"
-            onClick={() => {
-              answeredNo.value = true;
-            }}
-          >
-            {t("check.microphone_not")}
-          </button>
-        )}
-        {permission === "allowed" && answeredNo.value && (
-          <button type="button" class="big" onClick={() => void device.ask()}>
-            {t("check.again")}
-          </button>
-        )}
-        {(permission !== "allowed" || answeredNo.value) && (
-          <button
-            type="button"
-            class="big"
-            onClick={() => onNext(isTrouble(permission) || answeredNo.value ? "fails" : "skipped")}
-          >
-            {t("check.microphone_without")}
-          </button>
-        )}
-      </div>
+      <DeviceAnswers device={device} onNext={onNext} noticed={heard.value} words={WORDS} advice={MICROPHONE_ADVICE} />
     </>
   );
 }

@@ -1,24 +1,22 @@
 /** Which lines of the chat were read in this tab: the number of the newest, so that a reload brings none of them back. */
-import { type ReadonlySignal, signal } from "@preact/signals";
+import { signal } from "@preact/signals";
 import type { Line } from "../protocol/people";
 import { newLines } from "../room/news";
 
 export class Reading {
-  readonly through: ReadonlySignal<number>;
-  private readonly newest;
+  readonly through;
   private readonly key: string;
 
   constructor(consultation: string, seat: string | null) {
     this.key = `telemed.read.${consultation}.${seat ?? ""}`;
-    this.newest = signal(this.remembered());
-    this.through = this.newest;
+    this.through = signal(this.remembered());
   }
 
   /** These lines have been on the screen. */
   read(lines: readonly Line[]): void {
-    const last = lines.reduce((most, line) => Math.max(most, line.n), this.newest.peek());
-    if (last === this.newest.peek()) return;
-    this.newest.value = last;
+    const last = lines.reduce((most, line) => Math.max(most, line.n), this.through.peek());
+    if (last === this.through.peek()) return;
+    this.through.value = last;
     if (typeof sessionStorage !== "undefined") sessionStorage.setItem(this.key, String(last));
   }
 
