@@ -28,7 +28,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtcconfiguration import RTCBundlePolicy
 
 from telemed.media.offer import read_description
-from telemed.media.rtp import SenderReport, sender_report, source_description
+from telemed.media.relay.rtp import SenderReport, sender_report, source_description
 
 KINDS = ("audio", "video")
 CONNECT_SECONDS = 180.0  # for all of them one after the other, on two busy cores

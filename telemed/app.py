@@ -25,6 +25,7 @@ from telemed.http import (
     consultations,
     files,
     health,
+    ice_servers,
     keys,
     media,
     middleware,
@@ -54,7 +55,7 @@ from telemed.store.sealing import Sealer
 # static comes last: its path matches what no other does.
 AREAS = (
     accounts, organisations, stations, patients, consultations, participants, notes, places, tickets, seats, visits,
-    attachments, audit, sockets, chat, files, notices, review, media, checks, health, static,
+    attachments, audit, sockets, chat, files, notices, review, media, checks, ice_servers, health, static,
 )
 
 

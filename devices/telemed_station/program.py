@@ -25,6 +25,7 @@ from telemed_station.camera.player import Player
 from telemed_station.camera.publisher import Camera
 from telemed_station.camera.sources import Sources
 from telemed_station.camera.stamps import check_contract, quiet_libraries
+from telemed_station.camera.ways import Ways
 from telemed_station.clock import Clock, StationClock
 from telemed_station.console import served
 from telemed_station.drivers import open_driver
@@ -115,10 +116,11 @@ class _Station:
         )  # fmt: skip
         sources = Sources(settings.camera, settings.microphone, clock, driver.since_beat_us)
         exam = Sources(settings.exam_camera, "none", clock, driver.since_beat_us, shown="exam")
-        self._cameras = [Camera(http, settings.server, settings.key, sources)]
+        ways = Ways(http, settings.server, settings.key)
+        self._cameras = [Camera(http, settings.server, settings.key, sources, ways=ways)]
         if settings.exam_camera != "none":
-            self._cameras.append(Camera(http, settings.server, settings.key, exam, "exam"))
-        self._player = Player(http, settings.server, settings.key, settings.speaker)
+            self._cameras.append(Camera(http, settings.server, settings.key, exam, "exam", ways))
+        self._player = Player(http, settings.server, settings.key, settings.speaker, ways)
         self._incarnation = ""
         self._welcomed = asyncio.Event()
         self._stopping = asyncio.Event()

@@ -13,6 +13,8 @@ from telemed.cli.errors import AddressUnavailable, MigrationsPending, PortInUse
 if TYPE_CHECKING:
     import socket
 
+    from aiohttp import web
+
     from telemed.settings import Settings
     from telemed.store.embedded import DatabaseUrls
 
@@ -69,17 +71,29 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     async with running_database(settings) as urls:
         await prepare_schema(settings, urls)
         build_app = (await importing).build_app
+        app = build_app(settings.model_copy(update={"database_url": urls.server, "database_owner_url": None}))
         runner = web.AppRunner(
-            build_app(settings.model_copy(update={"database_url": urls.server, "database_owner_url": None})),
-            handle_signals=False, access_log=None, shutdown_timeout=CLOSE_SECONDS,
+            app, handle_signals=False, access_log=None, shutdown_timeout=CLOSE_SECONDS,
         )
         try:
             await runner.setup()
             await web.SockSite(runner, listener, backlog=BACKLOG).start()
             say(f"Telemed serves at {address(settings)}")
+            await _start_relay(app)
             await asyncio.Event().wait()
         finally:
             await runner.cleanup()
+
+
+async def _start_relay(app: web.Application) -> None:
+    """Have the relay ready before the first call; without it everything but pictures and sound works."""
+    from telemed.http import keys
+    from telemed.media.engine import RelayUnavailable
+
+    try:
+        await app[keys.RELAY].start()
+    except RelayUnavailable:
+        say("Telemed's relay does not start: no pictures and no sound until it does. Its own line above says why.")
 
 
 async def prepare_schema(settings: Settings, urls: DatabaseUrls) -> None:

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from telemed.http import keys
 from telemed.http.limits import TooManyAttempts
-from telemed.http.media import SDP, answered, refused, sdp
 from telemed.http.middleware import address_of
 from telemed.http.route import Body, Route, answer
+from telemed.http.whip import SDP, answered, refused, sdp
 from telemed.media.backend import (
     MediaError,
     MediaTypeUnsupported,

@@ -19,6 +19,9 @@ from telemed.identity.accounts import Account
 from telemed.identity.passwords import Passwords
 from telemed.media.backend import MediaBackend
 from telemed.media.checks import Checks
+from telemed.media.client import RelayClient
+from telemed.media.turn import IceServers
+from telemed.media.turn_probe import TurnProbe
 from telemed.settings import Settings
 from telemed.store.database import Database
 from telemed.store.sealing import Sealer
@@ -45,6 +48,9 @@ SIGN_IN = web.RequestKey("SIGN_IN", bytes)
 SEAT = web.RequestKey("SEAT", Guest)  # of a guest instead
 
 MEDIA = web.AppKey("MEDIA", MediaBackend)
+RELAY = web.AppKey("RELAY", RelayClient)
 CHECKS = web.AppKey("CHECKS", Checks)
+ICE_SERVERS = web.AppKey("ICE_SERVERS", IceServers)
+TURN = web.AppKey("TURN", TurnProbe)
 INGEST = web.AppKey("INGEST", Ingest)
 HUB = web.AppKey("HUB", Hub)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+import time
+from collections.abc import AsyncIterator, Iterable
 from uuid import UUID
 
 from aiohttp import web
@@ -21,9 +22,22 @@ from telemed.consultation.consultations import Consultation
 from telemed.consultation.states import State
 from telemed.errors import DatabaseUnavailable, StateRefused, TelemedError
 from telemed.http import keys
-from telemed.http.errors import response_of
+from telemed.http.ice_servers import whose
 from telemed.http.middleware import AS
-from telemed.http.route import Body, Route, query, raw_body, uuid_of
+from telemed.http.route import Body, Route, query, uuid_of
+from telemed.http.whip import (
+    FRAGMENT,
+    SDP,
+    answered,
+    changed,
+    condition,
+    cross_origin,
+    discover,
+    head,
+    look,
+    refused,
+    sdp,
+)
 from telemed.identity import policy, sign_ins
 from telemed.media.backend import (
     EtagMismatch,
@@ -42,42 +56,21 @@ from telemed.media.backend import (
     SourceName,
     TooManySessions,
 )
-from telemed.media.passthrough import PassThrough
+from telemed.media.client import RelayClient
+from telemed.media.engine import RelayUnavailable
+from telemed.media.plane import MediaPlane
+from telemed.media.relay.speakers import PICTURES
 from telemed.metrics import REGISTRY
 from telemed.store.database import Database, DatabaseRefused
 
-SDP = "application/sdp"
-FRAGMENT = "application/trickle-ice-sdpfrag"
 OPEN_STATES = (State.LIVE, State.INTERRUPTED)  # in which pictures and sound may pass
 OWNERS_SECONDS = 1.0  # a sign-in that ended loses its pictures within two seconds
-PREFLIGHT_SECONDS = 600  # that a browser may remember the answer to OPTIONS
-# Any origin may ask, because a request of another origin carries no cookie here: it needs a Bearer key.
-ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
 
 
 class Publishing(Body):
     """The query of a publication: what it shows."""
 
     source: SourceName = "camera"
-
-
-async def discover(request: web.Request) -> web.StreamResponse:
-    """OPTIONS: what can be posted here, and the preflight of a browser."""
-    resource = "resource" in request.match_info
-    return web.Response(
-        headers=ANY_ORIGIN
-        | {
-            "Access-Control-Allow-Methods": "PATCH, DELETE, OPTIONS" if resource else "POST, HEAD, OPTIONS",
-            "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
-            "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
-            **({"Accept-Patch": FRAGMENT} if resource else {"Accept-Post": SDP}),
-        }
-    )
-
-
-async def head(request: web.Request) -> web.StreamResponse:
-    """HEAD: this is an endpoint for session descriptions; says nothing of what can be played."""
-    return web.Response(headers=ANY_ORIGIN | {"Accept-Post": SDP}, content_type=SDP)
 
 
 async def publish(request: web.Request) -> web.StreamResponse:
@@ -112,19 +105,37 @@ async def play(request: web.Request) -> web.StreamResponse:
     return await _created(request, made, room, "whep")
 
 
+async def play_slot(request: web.Request) -> web.StreamResponse:
+    """POST /whep/{room}/slots/{slot}: begin to play whoever speaks in a room of many."""
+    room = uuid_of(request, "room")
+    slot = request.match_info["slot"]
+    if not slot.isdecimal() or len(slot) > 1 or int(slot) >= PICTURES:
+        raise PublicationNotFound()
+    await _permitted(request, "media.play", room, live=True)
+    offer = await sdp(request, SDP)
+    participant = participant_of(request[keys.ACTOR])
+    try:
+        made = await request.app[keys.MEDIA].play_slot(
+            str(room), int(slot), offer, participant=participant, owner=_owner(request)
+        )
+    except MediaError as error:
+        return refused(error)
+    return await _created(request, made, room, "whep")
+
+
 async def trickle(request: web.Request) -> web.StreamResponse:
-    """PATCH: candidates that the client found after its offer."""
+    """PATCH: candidates that the client found after its offer, or an ICE restart by new credentials."""
     await _own(request, "media.trickle")
     fragment = await sdp(request, FRAGMENT)
-    await request.app[keys.MEDIA].patch(request.match_info["resource"], fragment, request.headers.get("If-Match"))
-    return web.Response(status=204, headers=ANY_ORIGIN)
+    resource = request.match_info["resource"]
+    return changed(await request.app[keys.MEDIA].patch(resource, fragment, condition(request)))
 
 
 async def delete(request: web.Request) -> web.StreamResponse:
     """DELETE: end the session."""
     await _own(request, "media.delete")
     await request.app[keys.MEDIA].delete(request.match_info["resource"])
-    return web.Response(headers=ANY_ORIGIN)
+    return web.Response()
 
 
 def participant_of(actor: Actor) -> str:
@@ -188,16 +199,6 @@ async def _watch_owners(app: web.Application) -> None:
             await close_signed_out(app[keys.DATABASE], app[keys.MEDIA])
 
 
-async def sdp(request: web.Request, content_type: str) -> str:
-    """The body's text. Raises ``MediaTypeUnsupported`` and ``SdpInvalid``."""
-    if request.content_type != content_type:
-        raise MediaTypeUnsupported(expected=content_type)
-    try:
-        return (await raw_body(request, content_type)).decode("utf-8")
-    except UnicodeDecodeError:
-        raise SdpInvalid(reason="encoding") from None
-
-
 async def _permitted(request: web.Request, action: str, room: UUID, *, live: bool) -> Consultation:
     """The consultation, once the policy grants the action on it. Raises ``StateRefused`` when it is not live."""
     async with request.app[keys.DATABASE].connection() as connection:
@@ -226,7 +227,8 @@ async def _created(request: web.Request, made: Resource, room: UUID, kind: str) 
         raise refusal
     seat = request.get(keys.SEAT)
     query_ = "" if seat is None else f"?{AS}={seat.seat_id}"
-    return answered(made, f"/{kind}/resources/{made.id}{query_}", {"Accept-Patch": FRAGMENT})
+    links = request.app[keys.ICE_SERVERS].links(time.time(), whose(request))
+    return answered(made, f"/{kind}/resources/{made.id}{query_}", {"Accept-Patch": FRAGMENT}, links)
 
 
 async def _gone_meanwhile(request: web.Request, room: UUID) -> TelemedError | None:
@@ -240,31 +242,6 @@ async def _gone_meanwhile(request: web.Request, room: UUID) -> TelemedError | No
         return StateRefused(state=consultation.state.value)
     refusal = policy.decide(actor, "media.publish", consultation.target)
     return None if refusal is None else refusal()
-
-
-def answered(made: Resource, location: str, extra: Mapping[str, str]) -> web.Response:
-    """201 with the answer of the media plane."""
-    return web.Response(
-        status=201,
-        body=made.answer_sdp.encode(),
-        content_type=SDP,
-        headers={
-            **ANY_ORIGIN,
-            "Location": location,
-            "ETag": made.etag,
-            "Access-Control-Expose-Headers": "Location, Link, ETag, Accept-Patch",
-            **extra,
-        },
-    )
-
-
-def refused(error: MediaError) -> web.Response:
-    """The refusal with its Retry-After; without one it goes on to the middleware."""
-    if error.retry_after_s is None:
-        raise error
-    answer = response_of(error)
-    answer.headers["Retry-After"] = str(error.retry_after_s)
-    return answer
 
 
 class MediaCollector(Collector):
@@ -282,8 +259,10 @@ class MediaCollector(Collector):
 
 
 async def _media(app: web.Application) -> AsyncIterator[None]:
-    media = PassThrough(app[keys.SETTINGS].public_addresses, app[keys.ROOMS])
-    app[keys.MEDIA] = media
+    settings = app[keys.SETTINGS]
+    relay = RelayClient(settings.public_addresses, settings.media_port_number, local_only=settings.local_only)
+    media = MediaPlane(relay, app[keys.ROOMS])
+    app[keys.MEDIA], app[keys.RELAY] = media, relay
     collector = MediaCollector(media)
     REGISTRY.register(collector)
     watching = asyncio.create_task(_watch_owners(app), name="media-owners")
@@ -294,27 +273,42 @@ async def _media(app: web.Application) -> AsyncIterator[None]:
     await media.close()
 
 
-CONTEXTS = (_media,)
+def _prepare(app: web.Application) -> None:
+    app.on_response_prepare.append(cross_origin)
 
-_OFFER = (MediaTypeUnsupported, SdpInvalid, SdpUnsupported, TooManySessions, StateRefused)
-_PATCH = (MediaTypeUnsupported, SdpInvalid, SdpUnsupported, ResourceNotFound, EtagRequired, EtagMismatch)
+
+CONTEXTS = (_media,)
+PREPARE = (_prepare,)
+
+_OFFER = (MediaTypeUnsupported, SdpInvalid, SdpUnsupported, TooManySessions, StateRefused, RelayUnavailable)
+_PATCH = (
+    MediaTypeUnsupported, SdpInvalid, SdpUnsupported, ResourceNotFound, EtagRequired, EtagMismatch, RelayUnavailable,
+)
 
 ROUTES = (
     Route("OPTIONS", "/whip/{room}", "media.discover", discover, "What a room takes; a browser's preflight"),
+    Route("HEAD", "/whip/{room}", "media.discover", head, "Whether this is a WHIP endpoint"),
+    Route("GET", "/whip/{room}", "media.discover", look, "Nothing: a WHIP endpoint has no content", status=204),
     Route("POST", "/whip/{room}", "media.publish", publish, "Publish pictures and sound into a consultation",
           status=201, query=Publishing, errors=_OFFER),
     Route("OPTIONS", "/whip/resources/{resource}", "media.discover", discover, "A browser's preflight"),
-    Route("PATCH", "/whip/resources/{resource}", "media.trickle", trickle, "Add ICE candidates to a publication",
-          status=204, errors=_PATCH),
+    Route("GET", "/whip/resources/{resource}", "media.discover", look, "Nothing: a session has no content", status=204),
+    Route("PATCH", "/whip/resources/{resource}", "media.trickle", trickle,
+          "Add ICE candidates to a publication (204), or restart its ICE (200)", status=204, errors=_PATCH),
     Route("DELETE", "/whip/resources/{resource}", "media.delete", delete, "End a publication",
           errors=(ResourceNotFound,)),
     Route("OPTIONS", "/whep/{publication}", "media.discover", discover, "What a publication takes; a preflight"),
     Route("HEAD", "/whep/{publication}", "media.discover", head, "Whether this is a WHEP endpoint"),
+    Route("GET", "/whep/{publication}", "media.discover", look, "Nothing: a WHEP endpoint has no content", status=204),
     Route("POST", "/whep/{publication}", "media.play", play, "Play a publication",
           status=201, errors=(*_OFFER, PublicationNotFound, PublicationNotReady)),
+    Route("OPTIONS", "/whep/{room}/slots/{slot}", "media.discover", discover, "What a slot takes; a preflight"),
+    Route("POST", "/whep/{room}/slots/{slot}", "media.play", play_slot, "Play whoever speaks in a room of many",
+          status=201, errors=(*_OFFER, PublicationNotFound)),
     Route("OPTIONS", "/whep/resources/{resource}", "media.discover", discover, "A browser's preflight"),
-    Route("PATCH", "/whep/resources/{resource}", "media.trickle", trickle, "Add ICE candidates to a viewing",
-          status=204, errors=_PATCH),
+    Route("GET", "/whep/resources/{resource}", "media.discover", look, "Nothing: a session has no content", status=204),
+    Route("PATCH", "/whep/resources/{resource}", "media.trickle", trickle,
+          "Add ICE candidates to a viewing (204), or restart its ICE (200)", status=204, errors=_PATCH),
     Route("DELETE", "/whep/resources/{resource}", "media.delete", delete, "End a viewing",
           errors=(ResourceNotFound,)),
 )

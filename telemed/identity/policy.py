@@ -167,11 +167,16 @@ POLICY: Mapping[Action, Rule] = MappingProxyType({
     "check.publish": _ANYBODY,
     "check.play": _ANYBODY,
     "check.end": _ANYBODY,
+    "check.ice_servers": _ANYBODY,
     "attachment.open": _accounts(_ORG, "operator", audited=True),
     "attachment.close": _accounts(_ORG, "operator", audited=True),
     "attachment.list": _accounts(_ORG, "operator", audited=True),
     "audit.list": _accounts(_ORG, "administrator", "auditor"),
     "review.read": _accounts(_INVITED, "clinician", audited=True),
+    # Whoever may publish or play somewhere; a guest only once let in. Where they may is asked when they do.
+    "ice_servers.read": Rule(
+        roles={"clinician": Condition.ANY, "operator": Condition.ANY}, station=Condition.ANY, guests=_LET_IN
+    ),
     "media.discover": _ANYBODY,
     "media.publish": _MEDIA_BEGUN,
     "media.play": _MEDIA_BEGUN,

@@ -20,9 +20,10 @@ Role = Literal["publish", "play"]
 SDP_BYTES = 65_536  # the longest legitimate offer measured is 9 KiB
 PUBLICATIONS_A_ROOM = 32  # six people with camera and screen and an exam camera, each once more while it reconnects
 PUBLICATIONS_A_SOURCE = 3  # of one participant: the one that plays, one that connects, one that lost its line meanwhile
-VIEWERS_A_PUBLICATION = 64  # a seminar's 50 and their reconnects
+VIEWERS_A_PUBLICATION = 200  # a lecture hall, and its reconnects
 VIEWINGS_A_PARTICIPANT = 4  # of one publication: the page, and reloads not yet missed
-SESSIONS = 512  # resources of one server process
+VIEWINGS_A_SLOT = 2  # of one participant: the page, and a reload of it
+SESSIONS = 1_024  # resources of one server process: 25 people of a group room are 250
 RETRY_AFTER_SECONDS = 1  # a publisher that is connecting is there within a second
 
 
@@ -133,6 +134,14 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
+class Restarted:
+    """The new ICE session of a resource: its ``etag``, quoted and strong, and the fragment that tells the peer."""
+
+    etag: str
+    sdpfrag: str
+
+
+@dataclass(frozen=True, slots=True)
 class ResourcePlace:
     """Where a resource belongs."""
 
@@ -178,8 +187,21 @@ class MediaBackend(Protocol):
     async def play(self, publication_id: str, offer_sdp: str, *, participant: str = "", owner: str = "") -> Resource:
         """Begin to play a publication for the participant. Its end ends the resource."""
 
-    async def patch(self, resource_id: str, sdpfrag: str, if_match: str | None) -> None:
-        """Add the fragment's candidates (trickle ICE). An ICE restart is ``SdpUnsupported``."""
+    async def play_slot(
+        self, room: str, slot: int, offer_sdp: str, *, participant: str, owner: str = ""
+    ) -> Resource:
+        """Begin to play a slot of the room: whoever speaks, and what the participant itself publishes never.
+
+        Slots count from 0: the first ``speakers.VOICES`` are heard and seen, those up to ``speakers.PICTURES`` seen.
+        What a slot shows is told on ``consultation:<room>``.
+        """
+
+    async def patch(self, resource_id: str, sdpfrag: str, if_match: str | None) -> Restarted | None:
+        """Take the fragment's candidates (trickle ICE), None; or restart ICE by its new credentials.
+
+        ``if_match`` is the resource's etag or, for a restart, ``*``. A restart that fails raises, and the resource
+        goes on as it was.
+        """
 
     async def delete(self, resource_id: str) -> None:
         """End the session; its sockets are closed when this returns."""

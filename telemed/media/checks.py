@@ -97,6 +97,10 @@ class Checks:
         made = await self._media.play(playable[-1].id, offer_sdp, participant=name)
         return await self._still(check, made)
 
+    def address_of(self, name: str) -> str:
+        """The address that the check was begun from. Raises ``CheckNotFound``."""
+        return self._found(name).address
+
     async def end(self, name: str) -> None:
         """End the check; its sockets are closed when this returns. Raises ``CheckNotFound``."""
         await self._end(self._found(name), "ended")

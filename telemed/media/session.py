@@ -1,13 +1,11 @@
-"""A WHIP or WHEP session in memory: the leg to one peer and what it does for a publication."""
+"""A WHIP or WHEP session in memory: whose it is and what it does for a publication. The engine has a leg of its id."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from telemed.media.aiortc_adapter import Leg
 from telemed.media.backend import Publication, Publisher, Role
-from telemed.media.forwarder import Forwarder, Viewer
-from telemed.media.offer import Media
+from telemed.media.offer import Media, Offer
 
 
 @dataclass(slots=True, eq=False)
@@ -20,15 +18,13 @@ class Session:
     participant: str
     owner: str
     etag: str
-    ufrag: str
-    forwarder: Forwarder
+    ufrag: str  # the peer's
+    offer: Offer
     publication: Publication
     created_s: float
-    leg: Leg = field(init=False)
-    viewer: Viewer | None = None
     topics: tuple[str, ...] = ()
     carry: dict[str, Media] = field(default_factory=dict)
-    candidates: int = 0
+    slot: int | None = None  # of a group room, instead of one publication
 
     def is_of(self, publisher: Publisher) -> bool:
         """Whether this publishes the same source of the same participant."""
@@ -36,23 +32,14 @@ class Session:
         same = (who.participant, who.source) == (publisher.participant, publisher.source)
         return self.role == "publish" and same
 
-    def rtp(self, data: bytes) -> None:
-        """A publisher's packet, to the forwarder that it has now."""
-        self.forwarder.rtp(data)
-
-    def rtcp(self, data: bytes) -> None:
-        """A publisher's feedback, to the forwarder that it has now."""
-        self.forwarder.rtcp(data)
-
     def succeed(self, former: Session) -> bool:
-        """Go on with what ``former``, of the same source, published: its name and its viewers.
+        """Go on under the name of what ``former``, of the same source, published, so that its viewers stay.
 
         Who watches keeps the picture, and the connection it comes over. False, and nothing is changed, when the two
         do not carry the same.
         """
-        if self.carry != former.carry or not self.forwarder.take_over(former.forwarder):
+        if self.carry != former.carry:
             return False
-        self.forwarder, former.forwarder = former.forwarder, self.forwarder
         self.publication, former.publication = (
             replace(former.publication, publisher=self.publication.publisher),
             self.publication,

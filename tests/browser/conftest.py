@@ -117,12 +117,12 @@ class Demo:
         """The password that the demo made for this login at its first start."""
         return str(json.loads((self.home / "demo.json").read_text())["passwords"][login])
 
-    def server(self) -> psutil.Process:
-        """The process of ``telemed serve``."""
+    def server(self, word: str = "serve") -> psutil.Process:
+        """The process of ``telemed serve``, or the one below it with this word in its command."""
         for child in psutil.Process(self.process.pid).children(recursive=True):
-            if child.is_running() and child.status() != psutil.STATUS_ZOMBIE and "serve" in child.cmdline():
+            if child.is_running() and child.status() != psutil.STATUS_ZOMBIE and word in child.cmdline():
                 return child
-        raise LookupError("no server runs")
+        raise LookupError(f"no {word} runs")
 
     async def healthy(self) -> bool:
         """Whether the server answers."""

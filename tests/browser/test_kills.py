@@ -1,4 +1,5 @@
-"""The server is killed at random moments of a consultation: everything comes back by itself, nothing is lost.
+"""The server, or its relay alone, is killed at random moments of a consultation: everything comes back by itself, and
+nothing is lost.
 
 ``TELEMED_KILLS`` sets the number of kills (20), ``TELEMED_SEED`` repeats a run.
 """
@@ -16,6 +17,7 @@ import numpy as np
 
 KILLS = int(os.environ.get("TELEMED_KILLS", "20"))
 SEED = int(os.environ.get("TELEMED_SEED", str(random.SystemRandom().randrange(1 << 30))))
+RELAY_KILLS = max(1, KILLS // 4)  # of the relay alone, after those of the server
 BACK_SECONDS = 10.0
 
 # Counts the frames that the page really shows, whatever stream or connection they come by.
@@ -42,7 +44,7 @@ async def all_is_well(visitor: Any, shown: int, sample: int) -> str:
     return ", ".join(missing)
 
 
-async def test_twenty_kills_of_the_server(stage: Any, tmp_path: Path) -> None:
+async def test_kills_of_the_server_and_of_its_relay(stage: Any, tmp_path: Path) -> None:
     chance = random.Random(SEED)
     print(f"seed {SEED}")
     async with stage.run_demo(tmp_path) as demo, stage.run_browser(tmp_path) as browser:
@@ -52,17 +54,18 @@ async def test_twenty_kills_of_the_server(stage: Any, tmp_path: Path) -> None:
             await visitor.page.evaluate(COUNT_SHOWN)
             await _wait_well(visitor, 30.0, 0, 0)
             took = []
-            for kill in range(KILLS):
+            for kill in range(KILLS + RELAY_KILLS):
                 # A random moment is the very subject of this test.
                 await asyncio.sleep(chance.uniform(0.0, 2.0))
                 killed = time.monotonic()
-                demo.server().kill()
+                (demo.server() if kill < KILLS else demo.server("telemed.media.relay")).kill()
                 await stage.until(demo.healthy, BACK_SECONDS, f"kill {kill}: the server is back")
                 shown, sample = await visitor.page.evaluate("window.__shown"), await visitor.head()
                 await _wait_well(visitor, BACK_SECONDS - (time.monotonic() - killed), shown, sample)
                 took.append(time.monotonic() - killed)
+                print(f"{'server' if kill < KILLS else 'relay'} back after {took[-1]:.1f} s", flush=True)
             assert await visitor.page.evaluate("window.__stayed"), "the page was reloaded"
-            print("back after, s:", " ".join(f"{seconds:.1f}" for seconds in took))
+
 
             async def spool_is_empty() -> bool:
                 return int((await visitor.station())["queue"]["chunks"]) < 20

@@ -7,7 +7,7 @@ import fractions
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aioice.ice
@@ -21,8 +21,9 @@ from aiortc.rtp import is_rtcp
 from telemed.consultation.rooms import Listener, Rooms
 from telemed.media.backend import Publisher, Resource
 from telemed.media.offer import read_description
-from telemed.media.passthrough import PassThrough
-from telemed.media.rtp import PacketMalformed, RtpPacket, parse_rtcp, parse_rtp
+from telemed.media.plane import MediaPlane
+from telemed.media.relay.relay import Relay
+from telemed.media.relay.rtp import PacketMalformed, RtpPacket, parse_rtcp, parse_rtp
 from tests.server.conftest import more_settings  # noqa: F401  (a fixture of the server's)
 
 WAIT_SECONDS = 20.0  # for any condition, on two busy cores
@@ -93,6 +94,8 @@ class Peer:
     feedback: list[Any] = field(default_factory=list)
     frames: list[Any] = field(default_factory=list)
     resource: Resource | None = None
+    answer: str = ""
+    repeats: tuple[str, ...] = ("video",)  # kinds of which packets may come again under another SSRC
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
@@ -108,11 +111,12 @@ class Peer:
         return str(self.pc.localDescription.sdp)
 
     async def accept(self, answer: str) -> None:
+        self.answer = answer
         await self.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         self._tap()
 
     def payload_type(self, kind: str) -> int:
-        section = read_description(self.pc.remoteDescription.sdp).section(kind)
+        section = read_description(self.answer).section(kind)
         assert section is not None
         return section.codecs[0].payload_type
 
@@ -157,6 +161,16 @@ class Peer:
         wanted = self.payload_type(kind)
         return [packet for packet in self.received if packet.payload_type == wanted]
 
+    def _unrepeated(self, packet: RtpPacket) -> RtpPacket:
+        """A packet that was sent again inside another (RFC 4588 section 4), as it was before; others as they are."""
+        for kind in self.repeats:
+            section = read_description(self.answer).section(kind)
+            if section is not None and packet.payload_type == section.codecs[0].rtx:
+                number = int.from_bytes(packet.payload[:2], "big")
+                before = replace(packet, sequence=number, payload=packet.payload[2:])
+                return replace(before, payload_type=section.codecs[0].payload_type, ssrc=section.ssrc or 0)
+        return packet
+
     async def close(self) -> None:
         await self.pc.close()
         for task in self.tasks:
@@ -172,7 +186,7 @@ class Peer:
             await send(data)
 
         async def taking(data: bytes, arrival_time_ms: int) -> None:
-            self.received.append(parse_rtp(data))
+            self.received.append(self._unrepeated(parse_rtp(data)))
             await take(data, arrival_time_ms=arrival_time_ms)
 
         async def taking_rtcp(data: bytes) -> None:
@@ -203,7 +217,8 @@ def new_peer() -> Peer:
 class Plane:
     """The media plane, its rooms, and peers on it that are closed at the end."""
 
-    media: PassThrough
+    media: MediaPlane
+    relay: Relay
     rooms: Rooms
     stack: AsyncExitStack
 
@@ -235,9 +250,8 @@ class Plane:
         offer = await peer.offer()
         peer.resource = await self.media.play(publication, offer, participant=participant, owner="account:1")
         await peer.accept(peer.resource.answer_sdp)
-        forwarder = self.media._live[publication].forwarder
-        session = self.media._sessions[peer.resource.id]
-        await until(lambda: session.viewer in forwarder.viewers and peer.connected, "viewer has joined")
+        viewer = self.relay.viewers[peer.resource.id]
+        await until(lambda: viewer in viewer.forwarder.viewers and peer.connected, "viewer has joined")
         return peer
 
     def listen(self, topic: str = f"consultation:{ROOM}") -> Listener:
@@ -249,9 +263,10 @@ class Plane:
 async def plane() -> AsyncIterator[Plane]:
     """A media plane on 127.0.0.1."""
     rooms = Rooms()
-    media = PassThrough(("127.0.0.1",), rooms)
+    relay = Relay(("127.0.0.1",))
+    media = MediaPlane(relay, rooms)
     async with AsyncExitStack() as stack:
-        yield Plane(media, rooms, stack)
+        yield Plane(media, relay, rooms, stack)
         await media.close()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from telemed.http import checks as http_checks
 from telemed.http import keys
-from telemed.media import checks, passthrough
+from telemed.media import checks
 from telemed.metrics import REGISTRY
 from tests.server.conftest import server  # noqa: F401  (the fixture)
 
@@ -112,7 +112,7 @@ async def test_a_check_ends_by_itself(
 
 @pytest.mark.parametrize("goodbye", [True, False])
 async def test_a_check_whose_visitor_is_lost_is_over(
-    server: Any, mirror: Mirror, wait: Any, monkeypatch: pytest.MonkeyPatch, goodbye: bool  # noqa: F811
+    server: Any, mirror: Mirror, wait: Any, goodbye: bool  # noqa: F811
 ) -> None:
     before = ended("lost")
     await mirror.publish()
@@ -120,7 +120,6 @@ async def test_a_check_whose_visitor_is_lost_is_over(
     if goodbye:
         await mirror.sends.close()
     else:
-        monkeypatch.setattr(passthrough, "SILENT_SECONDS", 0.5)
         for protocol in mirror.sends.dtls.transport._connection._protocols:
             protocol.transport.abort()
     await wait(lambda: not server.app[keys.MEDIA]._sessions, "nothing is left of it")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from telemed.media import passthrough, rtp
+from telemed.media.relay import relay, rtp
 
 SSRC = 0x01020304
 NTP = (3_960_000_000 << 32) | 0x80000000
@@ -90,10 +90,11 @@ async def test_a_packet_lost_on_the_way_to_a_viewer_is_sent_again_as_it_was(plan
 
     viewer.lose(every_tenth_once)
     await send(publisher, range(100))  # across the wrap of the publisher's sequence numbers
-    await wait(lambda: len(viewer.received) == 100, "every packet arrives in the end")
+    every = {packet(publisher, number).payload for number in range(100)}
+    await wait(lambda: {got.payload for got in viewer.received} == every, "every packet arrives in the end")
     assert len(lost) >= 7
-    assert {got.payload for got in viewer.received} == {packet(publisher, n).payload for n in range(100)}
-    by_sequence = sorted(viewer.received, key=lambda got: got.sequence)  # the resent ones fit in, in every field
+    got_once = {got.sequence: got for got in viewer.received}  # asked for again meanwhile, one may come twice
+    by_sequence = [got_once[sequence] for sequence in sorted(got_once)]  # the resent ones fit in, in every field
     assert [got.timestamp - by_sequence[0].timestamp for got in by_sequence] == [3000 * n for n in range(100)]
     assert plane.media.stats().packets_resent >= len(lost)
 
@@ -109,7 +110,8 @@ async def test_a_packet_lost_on_the_way_from_the_publisher_is_asked_for(plane: A
     await publisher.send(missing)
     await send(publisher, range(60, 62))
     await wait(lambda: len(viewer.received) >= 62, "the gap is filled")
-    assert [got.payload for got in viewer.received].count(missing.payload) == 1
+    assert missing.payload in [got.payload for got in viewer.received]
+    assert plane.media.stats().packets_out == 62  # the second copy went to nobody
 
 
 async def test_sender_reports_keep_the_publishers_clock_and_shift_the_timestamp(plane: Any, wait: Any) -> None:
@@ -138,7 +140,7 @@ async def test_sender_reports_keep_the_publishers_clock_and_shift_the_timestamp(
         assert (reports[0].rtp - stamp - shift) % 2**32 == 0, number
         assert {
             "type": "sender_report", "publication": publisher.resource.publication.id, "kind": "video",
-            "ssrc": reports[0].ssrc, "ntp_ms": (3_960_000_000 - 2_208_988_800) * 1000 + 500.0, "rtp": reports[0].rtp,
+            "ntp_ms": (3_960_000_000 - 2_208_988_800) * 1000 + 500.0, "rtp": reports[0].rtp,
         } in events
 
 
@@ -168,7 +170,7 @@ async def test_a_silent_publisher_is_closed_and_its_viewers_with_it(
         {"id": publisher.resource.publication.id, "by": "station", "participant": "station:1", "source": "camera",
          "kinds": ["video"]}
     ]
-    monkeypatch.setattr(passthrough, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(relay, "SILENT_SECONDS", 0.2)
     await wait(lambda: plane.media.stats().publications == 0, "the publication is removed")
     await wait(lambda: viewer.pc.connectionState == "closed", "the viewer is told goodbye")
     assert station.queue.get_nowait() == {"type": "publications", "publications": []}
@@ -203,8 +205,8 @@ async def test_peers_that_never_connect_or_vanish_are_let_go(
     for protocol in viewer.dtls.transport._connection._protocols:
         protocol.transport.abort()
     assert plane.media.stats().viewers == 2
-    monkeypatch.setattr(passthrough, "VIEWER_SILENT_SECONDS", 0.5)
-    monkeypatch.setattr(passthrough, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(relay, "VIEWER_SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(relay, "CONNECT_SECONDS", 0.5)
     await wait(lambda: plane.media.stats().viewers == 0, "both are let go")
     assert plane.media.stats().publications == 1
     sending.cancel()
@@ -253,5 +255,6 @@ async def test_thirty_viewers_come_and_go_and_leave_nothing(plane: Any, wait: An
     await wait(lambda: len(os.listdir("/proc/self/fd")) == before, "every socket is closed")  # noqa: PTH208
     assert threading.active_count() == threads
     await wait(lambda: len(asyncio.all_tasks()) <= tasks, "every task is done")
-    assert plane.media._live[publisher.resource.publication.id].forwarder.viewers == []
+    assert not plane.relay.viewers
+    assert not plane.relay.forwarders[publisher.resource.publication.id].viewers
     sending.cancel()

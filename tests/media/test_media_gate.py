@@ -11,7 +11,8 @@ from aioice import stun
 
 from telemed.media.backend import Publisher
 from telemed.media.offer import read_description
-from telemed.media.passthrough import PassThrough
+from telemed.media.plane import MediaPlane
+from telemed.media.relay.relay import Relay
 
 STATION = Publisher("station:1", "station")
 FLOOD_SECONDS = 1 / 500  # 500 datagrams a second
@@ -66,7 +67,7 @@ async def test_three_of_three_calls_connect_under_a_flood(plane: Any, wait: Any,
 
 
 async def test_an_address_that_is_a_routers_is_announced_and_listened_for_everywhere(plane: Any, peer: Any) -> None:
-    media = PassThrough(("203.0.113.7", "127.0.0.1"), plane.rooms)
+    media = MediaPlane(Relay(("203.0.113.7", "127.0.0.1")), plane.rooms)
     caller = peer()
     caller.pc.addTransceiver("video", direction="sendonly")
     answer = (await media.publish("room", STATION, await caller.offer())).answer_sdp

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from telemed.media import backend, passthrough
+from telemed.media import backend
+from telemed.media import plane as media_plane
 from telemed.media.backend import PublicationNotFound, Publisher, TooManySessions
-from telemed.media.rtp import RtpPacket
+from telemed.media.relay.rtp import RtpPacket
 
 PAUSE_SECONDS = 60  # more than any pause of a test
 ROOM = "6b1f5a52-6f0e-4a38-9d57-6f7f0c9a0001"
@@ -144,7 +145,7 @@ async def test_one_person_cannot_fill_the_room(plane: Any, wait: Any, peer: Any)
 
 
 async def test_a_full_room_says_so(plane: Any, peer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passthrough, "PUBLICATIONS_A_ROOM", 2)
+    monkeypatch.setattr(media_plane, "PUBLICATIONS_A_ROOM", 2)
     offering = peer()
     offering.pc.addTransceiver("video", direction="sendonly")
     offer = await offering.offer()

@@ -9,7 +9,7 @@ from aiortc.rtp import RtcpPacket, unpack_remb_fci
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemed.media import rtp
+from telemed.media.relay import rtp
 
 SSRC = 0x01020304
 MEDIA = 0x0A0B0C0D

@@ -91,6 +91,8 @@ GRANTED: dict[str, str] = {
     "PUT /api/v1/visit/place": "PR",
     "POST /api/v1/checks": EVERYBODY,
     "DELETE /api/v1/checks/{check}": EVERYBODY,
+    "GET /api/v1/checks/{check}/ice-servers": EVERYBODY,
+    "GET /api/v1/ice-servers": "CIcOSPRN",
     "POST /whip/checks/{check}": EVERYBODY,
     "POST /whep/checks/{check}": EVERYBODY,
     "POST /api/v1/attachments": "O",
@@ -101,14 +103,19 @@ GRANTED: dict[str, str] = {
     "GET /ws/consultations/{id}": "CIO" + GUESTS,
     "GET /ws/notices": "CIcO",
     "OPTIONS /whip/{room}": EVERYBODY,
+    "HEAD /whip/{room}": EVERYBODY,
+    "GET /whip/{room}": EVERYBODY,
     "POST /whip/{room}": "S" + ROOM,
     "OPTIONS /whip/resources/{resource}": EVERYBODY,
+    "GET /whip/resources/{resource}": EVERYBODY,
     "PATCH /whip/resources/{resource}": "cwS" + ROOM,
     "DELETE /whip/resources/{resource}": "cwS" + ROOM,
     "OPTIONS /whep/{publication}": EVERYBODY,
     "HEAD /whep/{publication}": EVERYBODY,
+    "GET /whep/{publication}": EVERYBODY,
     "POST /whep/{publication}": "cwS" + ROOM,
     "OPTIONS /whep/resources/{resource}": EVERYBODY,
+    "GET /whep/resources/{resource}": EVERYBODY,
     "PATCH /whep/resources/{resource}": "cwS" + ROOM,
     "DELETE /whep/resources/{resource}": "cwS" + ROOM,
     "DELETE /api/v1/sign-in": PEOPLE,
@@ -311,7 +318,8 @@ class World:
         if "station" in who or who == "S":
             if "S" not in granted:
                 return {401}  # a station's key opens nothing but the station's own doors
-            return set() if who == "S" or name == "GET /ws/station" or name in RANDOM_NAMES else {404}
+            own = name in OWN_ORGANISATION or name == "GET /ws/station"
+            return set() if who == "S" or own or name in RANDOM_NAMES else {404}
         role = who.removeprefix("stranger ")
         letters = {"clinician": "CIc", "operator": "O", "administrator": "A", "auditor": "U"}.get(role, who)
         may = any(letter in granted for letter in letters)

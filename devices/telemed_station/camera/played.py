@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from telemed_station.camera.hearing import Hearing
 from telemed_station.camera.keeper import Over
 from telemed_station.camera.resource import MediaSession, State
+from telemed_station.camera.ways import Ways
 
 SILENCE_S = 3.0  # a publisher sends sound 50 times a second, muted or not
 LOOK_S = 0.5
@@ -41,12 +42,14 @@ class Played:
     """What is known of one publication; ``hold`` plays it. ``heard`` takes its samples, shape (n, channels)."""
 
     def __init__(
-        self, http: aiohttp.ClientSession, server: str, key: str, heard: Callable[[NDArray[np.int16]], None]
+        self, http: aiohttp.ClientSession, server: str, key: str, heard: Callable[[NDArray[np.int16]], None],
+        ways: Ways,
     ) -> None:
         self._http = http
         self._server = server
         self._key = key
         self._heard = heard
+        self._ways = ways
         self._session: MediaSession | None = None
         self.frames = 0
         self.hearing = Hearing()
@@ -58,7 +61,8 @@ class Played:
 
     async def hold(self, wanted: Listed) -> None:
         """Play until the connection ends or nothing comes any more."""
-        session = self._session = MediaSession(self._http, self._server, self._key)
+        way = await self._ways.next()
+        session = self._session = MediaSession(self._http, self._server, self._key, self._ways, way)
         consumers: list[asyncio.Task[None]] = []
 
         @session.peer.on("track")

@@ -16,6 +16,7 @@ from telemed_station.camera.mixing import FRAME, Mixer
 from telemed_station.camera.played import Listed, Played
 from telemed_station.camera.resource import State
 from telemed_station.camera.speaker import RATE, Speaker
+from telemed_station.camera.ways import Ways
 
 PLAYED_MAX = 12  # publications at once: six people with camera and screen
 MIX_S = FRAME / RATE
@@ -27,10 +28,13 @@ Heard = tuple[float, float | None]  # dBFS, Hz
 class Player:
     """Plays what ``play`` named last, for as long as it runs."""
 
-    def __init__(self, http: aiohttp.ClientSession, server: str, key: str, speaker: str = "none") -> None:
+    def __init__(
+        self, http: aiohttp.ClientSession, server: str, key: str, speaker: str = "none", ways: Ways | None = None
+    ) -> None:
         self._http = http
         self._server = server
         self._key = key
+        self._ways = ways or Ways(http, server, key)
         self._mixer = Mixer()
         self._speaker = Speaker(speaker) if speaker != "none" else None
         self._mixing: asyncio.Task[None] | None = None
@@ -47,7 +51,7 @@ class Player:
             task.cancel()
         self._playing = {one: self._playing[one] for one in wanted if one in self._playing}  # with what is said now
         for new in [one for one in wanted if one not in self._playing]:
-            played = Played(self._http, self._server, self._key, partial(self._hear, new))
+            played = Played(self._http, self._server, self._key, partial(self._hear, new), self._ways)
             keeper: Keeper[Listed] = Keeper("player", played.hold)
             keeper.want(new)
             self._playing[new] = (played, asyncio.create_task(keeper.run()))

@@ -12,6 +12,7 @@ from telemed_station.camera.keeper import Keeper, Over
 from telemed_station.camera.resource import MediaSession, State
 from telemed_station.camera.sources import Sources
 from telemed_station.camera.stamps import stamp_reports
+from telemed_station.camera.ways import Ways
 from telemed_station.errors import CameraUnavailable
 
 log = structlog.get_logger("telemed.station.camera")
@@ -27,13 +28,15 @@ class Camera:
     """
 
     def __init__(
-        self, http: aiohttp.ClientSession, server: str, key: str, sources: Sources, source: SourceName = "camera"
+        self, http: aiohttp.ClientSession, server: str, key: str, sources: Sources, source: SourceName = "camera",
+        ways: Ways | None = None,
     ) -> None:
         self.source = source
         self._http = http
         self._server = server
         self._key = key
         self._sources = sources
+        self._ways = ways or Ways(http, server, key)
         self._keeper: Keeper[tuple[str, str, int]] = Keeper(source, self._hold)
         self._session: MediaSession | None = None
         self._tries = 0
@@ -60,6 +63,7 @@ class Camera:
 
     async def _hold(self, wanted: tuple[str, str, int]) -> None:
         incarnation, room, _ = wanted
+        way = await self._ways.next()
         try:
             tracks = self._sources.open()
         except CameraUnavailable as error:
@@ -67,7 +71,7 @@ class Camera:
             raise OSError(error.code) from error
         if not tracks:
             await asyncio.Event().wait()  # no camera, no microphone: nothing until something else is wanted
-        session = self._session = MediaSession(self._http, self._server, self._key)
+        session = self._session = MediaSession(self._http, self._server, self._key, self._ways, way)
         try:
             for track in tracks:
                 sender = session.peer.addTrack(track)

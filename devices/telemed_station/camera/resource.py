@@ -16,6 +16,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtcconfiguration import RTCBundlePolicy
 
 from telemed_station.camera.stamps import addresses_for
+from telemed_station.camera.ways import Way, Ways
 
 POST_S = 8.0  # the server sets both descriptions and gathers; it resolves no names
 CONNECT_S = 8.0  # ICE and DTLS: a handful of round trips
@@ -38,13 +39,15 @@ class OfferRefused(Exception):
 class MediaSession:
     """One peer connection and its resource at the server. Add tracks to ``peer`` before ``open``."""
 
-    def __init__(self, http: aiohttp.ClientSession, server: str, key: str) -> None:
+    def __init__(self, http: aiohttp.ClientSession, server: str, key: str, ways: Ways, way: Way) -> None:
+        """``way``: the one of ``ways`` to go, which learns whether it leads anywhere."""
+        self._ways, self._way = ways, way
         self._http = http
         self._server = server.rstrip("/")
         self._headers = {"Authorization": f"Bearer {key}"}
         self._location: str | None = None
         self.peer = RTCPeerConnection(
-            RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+            RTCConfiguration(iceServers=way.servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         )  # fmt: skip
         self.state: State = "idle"
         self.ended = asyncio.Event()
@@ -61,10 +64,14 @@ class MediaSession:
             await self.peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         except Exception as error:  # aiortc raises many kinds on an answer that is none
             raise ConnectionError(f"answer: {type(error).__name__}") from error
-        async with asyncio.timeout(CONNECT_S):
-            await self._connected.wait()
-        if self.ended.is_set():
-            raise TimeoutError("the connection failed")
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await self._connected.wait()
+            if self.ended.is_set():
+                raise TimeoutError("the connection failed")
+        except TimeoutError:
+            self._ways.failed(self._way)
+            raise
 
     async def close(self, *, tell: bool = True) -> None:
         """End the session; with ``tell`` also the server's resource."""

@@ -54,3 +54,9 @@ export async function openDevice(kind: DeviceKind): Promise<Device> {
     return { track: null, trouble: troubleOf(error instanceof DOMException ? error.name : "") };
   }
 }
+
+/** A camera's picture is sent twice, best first (RFC 8853): whoever has a poor line gets the small one. */
+export const LAYERS: readonly RTCRtpEncodingParameters[] = [
+  { rid: "h", maxBitrate: 1_200_000 },
+  { rid: "l", maxBitrate: 150_000, scaleResolutionDownBy: 2, maxFramerate: 15 },
+];

@@ -3,6 +3,7 @@ import { Leg } from "./leg";
 
 class FakeConnection extends EventTarget {
   static made: FakeConnection[] = [];
+  static old = false;
   connectionState = "new";
   iceGatheringState = "complete";
   localDescription: { sdp: string } | null = null;
@@ -18,6 +19,11 @@ class FakeConnection extends EventTarget {
   };
   setRemoteDescription = async () => undefined;
   getStats = async () => new Map([["pair", { type: "candidate-pair", bytesReceived: this.bytes }]]);
+  configured: RTCConfiguration[] = [];
+  setConfiguration = (one: RTCConfiguration) => {
+    if (FakeConnection.old) throw new TypeError("setConfiguration is not a function");
+    this.configured.push(one);
+  };
   open = true;
   close = () => {
     this.open = false;
@@ -31,15 +37,19 @@ class FakeConnection extends EventTarget {
 describe("a leg", () => {
   let asked: string[] = [];
   let answers = true;
+  let servers: (path: string) => Promise<Response>;
 
   beforeEach(() => {
     vi.useFakeTimers();
     FakeConnection.made = [];
     asked = [];
     answers = true;
+    servers = () => Promise.resolve(Response.json({ ice_servers: [], seconds: 600 }));
+    FakeConnection.old = false;
     let sessions = 0;
     vi.stubGlobal("RTCPeerConnection", FakeConnection);
     vi.stubGlobal("fetch", (path: string, init: RequestInit) => {
+      if (path.includes("ice-servers")) return servers(path);
       asked.push(`${init.method} ${path}`);
       if (answers) {
         if (init.method !== "POST") return Promise.resolve(new Response(null));
@@ -107,5 +117,63 @@ describe("a leg", () => {
     void leg.wake(false);
     await vi.advanceTimersByTimeAsync(3_000);
     expect(asked.slice(1)).toEqual(["POST /whip/room"]);
+  });
+
+  const TURN = { urls: ["turn:turn.example.org"], username: "1:x", credential: "c" };
+  const begun = async (seat: string) => {
+    const leg = new Leg({ path: `/whip/room?as=${seat}`, prepare: () => undefined, onState: () => undefined });
+    await settled();
+    return leg;
+  };
+
+  it("asks for TURN servers in the guest's name before its offer, and gives them to the connection", async () => {
+    const questions: string[] = [];
+    servers = (path) => {
+      questions.push(path);
+      expect(asked).toEqual([]);
+      return Promise.resolve(Response.json({ ice_servers: [TURN], seconds: 600 }));
+    };
+    await begun("seat-1");
+    expect(questions).toEqual(["/api/v1/ice-servers?as=seat-1"]);
+    expect(FakeConnection.made[0]?.configured).toEqual([{ iceServers: [TURN] }]);
+    expect(asked).toEqual(["POST /whip/room?as=seat-1"]);
+  });
+
+  it("connects without them when they are slow, and when the browser does not take them", async () => {
+    servers = () => new Promise(() => undefined);
+    await begun("seat-2");
+    expect(asked).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(asked).toEqual(["POST /whip/room?as=seat-2"]);
+    expect(FakeConnection.made[0]?.configured).toEqual([]);
+
+    FakeConnection.old = true;
+    servers = () => Promise.resolve(Response.json({ ice_servers: [TURN], seconds: 600 }));
+    await begun("seat-3");
+    expect(asked.slice(1)).toEqual(["POST /whip/room?as=seat-3"]);
+  });
+
+  it("that is closed while it waits for them offers nothing", async () => {
+    servers = () => new Promise(() => undefined);
+    const leg = await begun("seat-4");
+    const ended = leg.close();
+    await vi.advanceTimersByTimeAsync(1_000);
+    await ended;
+    expect(asked).toEqual([]);
+    expect(FakeConnection.made.map((one) => one.open)).toEqual([false]);
+  });
+
+  it("does not wait long for what a TURN server that is dead would find", async () => {
+    servers = () => Promise.resolve(Response.json({ ice_servers: [TURN], seconds: 600 }));
+    const gathering = new Leg({
+      path: "/whip/room?as=seat-5",
+      prepare: (connection) => Object.assign(connection, { iceGatheringState: "gathering" }),
+      onState: () => undefined,
+    });
+    await settled();
+    expect(asked).toEqual([]);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(asked).toEqual(["POST /whip/room?as=seat-5"]);
+    await gathering.close();
   });
 });

@@ -7,6 +7,7 @@
  */
 import { ApiError, api } from "../api/client";
 import { Backoff } from "../protocol/backoff";
+import { type IceServers, iceServers } from "./ice";
 
 export type LegState = "idle" | "connecting" | "connected" | "recovering" | "refused";
 
@@ -20,6 +21,8 @@ const YOUNG_MS = 3_000;
 const ANSWER_MS = 5_000;
 /** Host candidates are there at once; a slow resolver must not hold the offer back. */
 const GATHER_MS = 1_000;
+/** A TURN server may be slow or dead. The server needs no candidate of ours to find us: whatever comes later is used too. */
+const GATHER_TURN_MS = 200;
 
 /** Not signed in, not allowed: asking again changes nothing. */
 const REFUSALS = new Set([401, 403]);
@@ -162,8 +165,11 @@ export class Leg {
     connection.onconnectionstatechange = () => this.changed(connection);
     this.plan.prepare(connection);
     try {
+      const servers = await iceServers(this.plan.path);
+      if (connection !== this.connection) return;
+      use(connection, servers);
       await connection.setLocalDescription(await connection.createOffer());
-      await gathered(connection);
+      await gathered(connection, servers.length > 0 ? GATHER_TURN_MS : GATHER_MS);
       if (connection !== this.connection) return;
       const { answer, session } = await this.ask(connection.localDescription?.sdp ?? "");
       if (connection !== this.connection) {
@@ -232,10 +238,20 @@ async function carried(connection: RTCPeerConnection): Promise<number> {
   return sum;
 }
 
-function gathered(connection: RTCPeerConnection): Promise<void> {
+/** Gathering begins with the offer, so that servers that are named before it are asked. */
+function use(connection: RTCPeerConnection, servers: IceServers): void {
+  if (servers.length === 0) return;
+  try {
+    connection.setConfiguration({ iceServers: [...servers] });
+  } catch {
+    // A browser that knows no setConfiguration, or not these URLs, connects without them where it can.
+  }
+}
+
+function gathered(connection: RTCPeerConnection, patienceMs: number): Promise<void> {
   if (connection.iceGatheringState === "complete") return Promise.resolve();
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, GATHER_MS);
+    const timer = setTimeout(resolve, patienceMs);
     connection.addEventListener("icegatheringstatechange", () => {
       if (connection.iceGatheringState !== "complete") return;
       clearTimeout(timer);

@@ -7,12 +7,12 @@
  */
 import { computed, effect, signal, untracked } from "@preact/signals";
 import { pathAs } from "../api/room";
-import type { DeviceTrouble } from "../media/devices";
+import { type DeviceTrouble, LAYERS } from "../media/devices";
 import { Leg, type LegState } from "../media/leg";
 import type { Publication, Role, Source } from "../protocol/people";
 import type { RoomConnection } from "./connection";
 import { LOOK_MS, Stillness } from "./stillness";
-import { identityOf, tileKey, wantedTiles } from "./tiles";
+import { identityOf, ownSources, tileKey, wantedTiles } from "./tiles";
 import { CallDevice } from "./tracks";
 import { onWake } from "./wake";
 
@@ -67,6 +67,7 @@ export class RoomCall {
   private closed = false;
   private looking = false;
   private server: string | null = null;
+  private listed: ReadonlySet<string> = new Set();
   private readonly stillness = new Stillness();
 
   constructor(
@@ -91,7 +92,10 @@ export class RoomCall {
         const { value } = room.publications;
         const run = room.inCall.value;
         const me = room.me.value;
-        untracked(() => this.play(run ? wantedTiles(value, me) : []));
+        untracked(() => {
+          this.play(run ? wantedTiles(value, me) : []);
+          this.comeBack(ownSources(value, me));
+        });
       }),
       effect(() => {
         if (room.welcomes.value > 0) untracked(() => this.welcomed());
@@ -228,6 +232,14 @@ export class RoomCall {
     else this.wake(this.stillness.lasts(performance.now()));
   }
 
+  /** What the room could see of us and sees no more, though we send it, was lost at the server: send it anew. */
+  private comeBack(listed: ReadonlySet<string>): void {
+    const gone = (source: Source) => this.listed.has(source) && !listed.has(source);
+    if (gone("camera") && this.publishing.value === "connected") this.publication?.restart();
+    if (gone("screen") && this.sharing.value === "connected") this.screen?.restart();
+    this.listed = listed;
+  }
+
   private async lookForStillness(): Promise<void> {
     if (!this.running || this.looking) return;
     this.looking = true;
@@ -286,7 +298,8 @@ export class RoomCall {
       path: pathAs(`/whip/${this.room.id}`, this.room.as, { source }),
       prepare: (connection) => {
         for (const track of this.current(source, tracks)) {
-          connection.addTransceiver(track, { direction: "sendonly", streams: [stream] });
+          const layers = track.kind === "video" && source === "camera" ? { sendEncodings: [...LAYERS] } : {};
+          connection.addTransceiver(track, { direction: "sendonly", streams: [stream], ...layers });
         }
       },
       onState: (state, code) => {

@@ -61,3 +61,8 @@ export function nextTile<T extends Seen>(tiles: readonly T[], large: T | null): 
 /** The person behind a tile; null when nobody of that id is told. */
 export const personOf = (people: readonly Person[], participant: string): Person | null =>
   people.find((person) => person.id === participant) ?? null;
+
+/** What of one's own the room can see. */
+export function ownSources(publications: readonly Publication[], me: string | null): ReadonlySet<string> {
+  return new Set(publications.filter((one) => one.participant === me).map((one) => one.source));
+}

@@ -1,25 +1,25 @@
-"""The media plane inside the server's process: legs by aiortc, packets by :mod:`telemed.media.forwarder`."""
+"""The media plane: who publishes and plays what in which room. The packets are an :class:`Engine`'s."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import asdict, replace
 from typing import Any
 
 from telemed.consultation.rooms import Rooms
-from telemed.media.aiortc_adapter import Leg, check_contract, quiet_libraries
+from telemed.media.answer import write_answer, write_fragment
 from telemed.media.backend import (
     PUBLICATIONS_A_ROOM,
     PUBLICATIONS_A_SOURCE,
     SESSIONS,
     VIEWERS_A_PUBLICATION,
     VIEWINGS_A_PARTICIPANT,
+    VIEWINGS_A_SLOT,
     EtagMismatch,
     EtagRequired,
-    MediaError,
     MediaStats,
     Publication,
     PublicationNotFound,
@@ -28,53 +28,37 @@ from telemed.media.backend import (
     Resource,
     ResourceNotFound,
     ResourcePlace,
+    Restarted,
     Role,
+    SdpInvalid,
     SdpUnsupported,
     TooManySessions,
 )
-from telemed.media.forwarder import Counts, Forwarder, Viewer
-from telemed.media.offer import (
-    CANDIDATES,
-    Media,
-    MediaSection,
-    Offer,
-    carried,
-    read_description,
-    read_fragment,
-    read_offer,
-)
+from telemed.media.engine import Engine
+from telemed.media.offer import Media, Offer, carried, read_fragment, read_offer, terms
+from telemed.media.relay.speakers import VOICES
 from telemed.media.session import Session
+from telemed.media.terms import Place
 
 logger = logging.getLogger(__name__)
 
-TICK_SECONDS = 0.5  # between reports to publishers; what a browser's bitrate needs (measured)
-CONNECT_SECONDS = 20.0  # from the answer to the first encrypted packet
-SILENT_SECONDS = 5.0  # a publisher that sends no media is gone; ICE itself would notice after 30
-VIEWER_SILENT_SECONDS = 15.0  # three of ICE's consent checks
 ID_BYTES = 24  # random bytes of a resource's or publication's id
 SECOND = "second_clinician"  # what a clinician is once another one has the consultation
 LIVE_STATES = ("live", "interrupted")  # of a consultation; in any other its media ends
 
 
-class PassThrough:
-    """``MediaBackend`` over aiortc's own ICE and DTLS. ``addresses`` are announced; empty means all of this host.
+class MediaPlane:
+    """``MediaBackend`` over an engine, which it owns from now on. Made inside a running loop."""
 
-    Made inside a running loop. Raises ``AdapterMismatch`` when the installed aiortc is not the one this was
-    written for, so that the server does not start with it.
-    """
-
-    def __init__(self, addresses: tuple[str, ...], rooms: Rooms) -> None:
-        self._addresses = addresses
+    def __init__(self, engine: Engine, rooms: Rooms) -> None:
+        self._engine = engine
         self._rooms = rooms
-        self._counts = Counts()
         self._sessions: dict[str, Session] = {}  # by resource id, those still connecting among them
         self._live: dict[str, Session] = {}  # connected publishers by publication id, in order of connection
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._ticking: asyncio.Task[None] | None = None
         self._closed = False
-        check_contract()
-        quiet_libraries()
+        engine.on_event = self._told
 
     async def publish(
         self, room: str, publisher: Publisher, offer_sdp: str, *, owner: str = "", topics: tuple[str, ...] = ()
@@ -95,13 +79,10 @@ class PassThrough:
         if len(here) >= PUBLICATIONS_A_ROOM:
             raise TooManySessions()
         publication = Publication(secrets.token_urlsafe(ID_BYTES), publisher, tuple(sorted(carry)))
-        topic = _topic(room)
-        forwarder = Forwarder(publication.id, self._counts, lambda event: self._rooms.publish(topic, event))
-        session = self._session("publish", room, publisher.participant, owner, offer, forwarder, publication)
-        session.topics = (topic, *topics)
+        session = self._session("publish", room, publisher.participant, owner, offer, publication)
+        session.topics = (_topic(room), *topics)
         session.carry = carry
-        session.leg = self._leg(session, session.rtp, session.rtcp)
-        return await self._open(session, offer, "recvonly")
+        return await self._open(session)
 
     async def play(self, publication_id: str, offer_sdp: str, *, participant: str = "", owner: str = "") -> Resource:
         """See ``MediaBackend.play``."""
@@ -120,17 +101,38 @@ class PassThrough:
         self._make_way(mine, VIEWINGS_A_PARTICIPANT)
         if len(viewers) >= VIEWERS_A_PUBLICATION:
             raise TooManySessions()
-        session = self._session("play", source.room, participant, owner, offer, source.forwarder, source.publication)
+        session = self._session("play", source.room, participant, owner, offer, source.publication)
         session.carry = carry
-        viewer = session.viewer = Viewer(source.forwarder)
-        session.leg = self._leg(session, lambda _: None, viewer.rtcp)
-        resource = await self._open(session, offer, "sendonly")
+        resource = await self._open(session)
         if publication_id not in self._live:
             await self._end(session)
             raise PublicationNotFound()
         return resource
 
-    async def patch(self, resource_id: str, sdpfrag: str, if_match: str | None) -> None:
+    async def play_slot(
+        self, room: str, slot: int, offer_sdp: str, *, participant: str, owner: str = ""
+    ) -> Resource:
+        """See ``MediaBackend.play_slot``."""
+        offer = read_offer(offer_sdp)
+        wanted: dict[str, Media] = {"video": "VP8"}
+        if slot < VOICES:
+            wanted["audio"] = "opus"
+        carry = {
+            section.kind: wanted[section.kind]
+            for section in offer.sections
+            if section.direction in ("recvonly", "sendrecv") and section.kind in wanted
+            and wanted[section.kind] in carried(section)
+        }
+        if not carry:
+            raise SdpUnsupported(reason="direction")
+        here = [one for one in self._sessions.values() if one.room == room and one.participant == participant]
+        self._make_way([one for one in here if one.slot == slot], VIEWINGS_A_SLOT)
+        shown = Publication(f"slot-{slot}", Publisher(participant, ""), tuple(sorted(carry)))
+        session = self._session("play", room, participant, owner, offer, shown)
+        session.carry, session.slot = carry, slot
+        return await self._open(session)
+
+    async def patch(self, resource_id: str, sdpfrag: str, if_match: str | None) -> Restarted | None:
         """See ``MediaBackend.patch``."""
         session = self._found(resource_id)
         if if_match is None:
@@ -138,13 +140,14 @@ class PassThrough:
         if if_match not in (session.etag, "*"):
             raise EtagMismatch()
         fragment = read_fragment(sdpfrag)
-        if fragment.ufrag not in (None, session.ufrag):
-            raise SdpUnsupported(reason="ice restart")
-        for candidate in fragment.candidates:
-            if session.candidates >= CANDIDATES:
-                break  # the peer's own checks still find the way
-            session.candidates += 1
-            await session.leg.add_candidate(candidate)
+        if fragment.ufrag in (None, session.ufrag):
+            return None  # a lite agent needs no candidate: it answers where checks come from (RFC 8445 section 6.1.2)
+        if fragment.password is None:
+            raise SdpInvalid(reason="ice-pwd")
+        ufrag = str(fragment.ufrag)
+        ground = await self._engine.restart(session.id, ufrag, fragment.password)
+        session.ufrag, session.etag = ufrag, _etag()
+        return Restarted(session.etag, write_fragment(session.offer, ground))
 
     async def delete(self, resource_id: str) -> None:
         """See ``MediaBackend.delete``."""
@@ -163,7 +166,7 @@ class PassThrough:
 
     def keyframe(self, publication_id: str) -> None:
         """See ``MediaBackend.keyframe``."""
-        self._playable(publication_id).forwarder.ask_keyframe()
+        self._engine.keyframe(self._playable(publication_id).publication.id)
 
     def publications(self, room: str) -> list[Publication]:
         """See ``MediaBackend.publications``."""
@@ -172,7 +175,7 @@ class PassThrough:
     def stats(self) -> MediaStats:
         """See ``MediaBackend.stats``."""
         viewers = sum(session.role == "play" for session in self._sessions.values())
-        return MediaStats(publications=len(self._live), viewers=viewers, **asdict(self._counts))
+        return MediaStats(publications=len(self._live), viewers=viewers, **asdict(self._engine.counts))
 
     async def close_room(self, room: str) -> None:
         """See ``MediaBackend.close_room``."""
@@ -210,67 +213,70 @@ class PassThrough:
         """See ``MediaBackend.close``."""
         self._closed = True
         await self._end_all(list(self._sessions.values()))
-        for task in (self._ticking, *self._watchers.values()):
-            if task is not None:
-                task.cancel()
+        for task in self._watchers.values():
+            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._engine.stop()
 
     def _make_way(self, sessions: list[Session], bound: int) -> None:
         """End the oldest of these that plays nothing yet, else the oldest, so that one more keeps to the bound."""
         if len(sessions) >= bound:
-            self._spawn(self._end(min(sessions, key=lambda one: (one.publication.id in self._live, one.created_s))))
+            oldest = min(sessions, key=lambda one: (one.publication.id in self._live, one.created_s))
+            self._spawn(self._close(self._take_out(oldest)))
 
     def _session(
-        self, role: Role, room: str, participant: str, owner: str, offer: Offer, forwarder: Forwarder,
-        publication: Publication,
+        self, role: Role, room: str, participant: str, owner: str, offer: Offer, publication: Publication
     ) -> Session:
         if self._closed or len(self._sessions) >= SESSIONS:
             raise TooManySessions()
         return Session(
-            secrets.token_urlsafe(ID_BYTES), role, room, participant, owner, f'"{secrets.token_urlsafe(12)}"',
-            offer.sections[0].ufrag, forwarder, publication, asyncio.get_running_loop().time(),
+            secrets.token_urlsafe(ID_BYTES), role, room, participant, owner, _etag(), offer.first.transport.ufrag,
+            offer, publication, asyncio.get_running_loop().time(),
         )
 
-    def _leg(self, session: Session, rtp: Callable[[bytes], None], rtcp: Callable[[bytes], None]) -> Leg:
-        return Leg(self._addresses, rtp, rtcp, lambda: self._changed(session), self._counts.refused)
-
-    async def _open(self, session: Session, offer: Offer, direction: str) -> Resource:
+    async def _open(self, session: Session) -> Resource:
         """Answer, and take the session in; a refused one leaves nothing behind."""
+        agreed = terms(session.offer, session.carry, session.role)
         self._sessions[session.id] = session
         self._attend(session.room)
         try:
-            answer = await session.leg.answer(offer, session.carry, direction)
-            begin = session.viewer.begin if session.viewer is not None else session.forwarder.begin
-            begin(session.leg, self._agreed(answer, session.carry))
-        except BaseException as error:
+            place = Place(session.room, session.participant, session.slot)
+            ground = await self._engine.open(session.id, session.role, session.publication.id, agreed, place)
+        except BaseException:
             await self._end(session)
-            if isinstance(error, MediaError | asyncio.CancelledError):
-                raise
-            raise SdpUnsupported(reason="engine") from error
+            raise
         if session.id not in self._sessions:  # the room was closed meanwhile
             raise PublicationNotFound()
+        answer = write_answer(session.offer, agreed, ground, session.role)
         return Resource(session.id, answer, session.etag, session.publication)
 
-    @staticmethod
-    def _agreed(answer: str, carry: dict[str, Media]) -> tuple[MediaSection, ...]:
-        sections = tuple(section for section in read_description(answer).sections if section.kind in carry)
-        if len(sections) != len(carry) or any(len(section.codecs) != 1 for section in sections):
-            raise SdpUnsupported(reason="codec")
-        return sections
-
-    def _changed(self, session: Session) -> None:
-        """The leg connected, failed or ended."""
-        if session.id not in self._sessions:
-            return
-        if session.leg.failed:
-            self._spawn(self._end(session))
-        elif session.leg.connected and session.viewer is not None:
-            session.forwarder.join(session.viewer)
-        elif session.leg.connected and session.publication.id not in self._live:
-            self._go_live(session)
+    def _told(self, event: dict[str, Any]) -> None:
+        """The engine's events."""
+        match event["event"]:
+            case "sender_report":
+                session = self._live.get(event["publication"])
+                if session is not None:
+                    said = {name: value for name, value in event.items() if name != "event"}
+                    self._rooms.publish(_topic(session.room), {"type": "sender_report", **said})
+            case "slot":
+                session = self._sessions.get(event["leg"])
+                if session is not None:
+                    said = {"slot": session.slot, "publication": event["publication"]}
+                    told = {"type": "slot", "participant": session.participant, **said}
+                    self._rooms.publish(_topic(session.room), told)
+            case "connected":
+                session = self._sessions.get(event["leg"])
+                if session is not None and session.role == "publish" and session.publication.id not in self._live:
+                    self._go_live(session)
+            case "gone":
+                session = self._sessions.get(event["leg"])
+                if session is not None:
+                    self._spawn(self._end(session))
+            case "down":
+                logger.warning("the relay has ended; %d sessions with it", len(self._sessions))
+                self._spawn(self._end_all(list(self._sessions.values())))
 
     def _go_live(self, session: Session) -> None:
-        session.forwarder.media_s = asyncio.get_running_loop().time()
         mine = session.publication.publisher
         replaced = [other for other in self._live.values() if other.room == session.room and other.is_of(mine)]
         if any(other.created_s > session.created_s for other in replaced):  # it connected after its own successor
@@ -278,8 +284,8 @@ class PassThrough:
             return
         for other in replaced:
             del self._live[other.publication.id]
-        if replaced:
-            session.succeed(replaced[-1])
+        if replaced and session.succeed(replaced[-1]):
+            self._engine.succeed(session.publication.id, session.id)
         self._live[session.publication.id] = session
         self._announce(session)
         for other in replaced:
@@ -291,30 +297,37 @@ class PassThrough:
             self._rooms.publish(topic, {"type": "publications", "publications": publications})
 
     async def _end(self, session: Session) -> None:
-        """Take the session out at once; return when its sockets are closed. A publication's viewers go with it."""
+        """Take the session out at once; return when its leg is closed. A publication's viewers go with it."""
+        await self._close(self._take_out(session))
+
+    async def _close(self, ended: list[Session]) -> None:
+        await asyncio.gather(*(self._engine.close(session.id) for session in ended))
+
+    def _take_out(self, session: Session) -> list[Session]:
+        """Forget the session, and what plays it; these are to be closed."""
         if self._sessions.pop(session.id, None) is None:
-            return
+            return []
         closing = [session]
-        if session.viewer is not None:
-            session.forwarder.leave(session.viewer)
-        else:
-            session.forwarder.end()
-            if self._live.pop(session.publication.id, None) is not None:
+        if session.role == "publish":
+            if self._live.get(session.publication.id) is session:
+                del self._live[session.publication.id]
                 self._announce(session)
-            for viewer in self._viewers_of(session):
-                del self._sessions[viewer.id]
-                closing.append(viewer)
+            if session.publication.id not in self._live:  # else it lives on in its successor
+                closing += self._viewers_of(session)
+                for viewer in closing[1:]:
+                    del self._sessions[viewer.id]
         if not any(other.room == session.room for other in self._sessions.values()):
             watcher = self._watchers.pop(session.room, None)
             if watcher is not None:
                 watcher.cancel()
-        await asyncio.gather(*(ended.leg.close() for ended in closing))
+        return closing
 
     async def _end_all(self, sessions: list[Session]) -> None:
         await asyncio.gather(*(self._end(session) for session in sessions))
 
     def _viewers_of(self, session: Session) -> list[Session]:
-        return [other for other in self._sessions.values() if other.viewer and other.forwarder is session.forwarder]
+        played = session.publication.id
+        return [other for other in self._sessions.values() if other.role == "play" and other.publication.id == played]
 
     def _playable(self, publication_id: str) -> Session:
         session = self._live.get(publication_id)
@@ -331,9 +344,7 @@ class PassThrough:
         return session
 
     def _attend(self, room: str) -> None:
-        """See to the clock and to the consultation's end while the room has sessions."""
-        if self._ticking is None:
-            self._ticking = self._spawn(self._tick_on())
+        """See to the consultation's end while the room has sessions."""
         if room not in self._watchers:
             self._watchers[room] = self._spawn(self._watch(room))
 
@@ -352,25 +363,6 @@ class PassThrough:
                     self._spawn(self.close_room(room))
                     return
 
-    async def _tick_on(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_SECONDS)
-            now_s = asyncio.get_running_loop().time()
-            for session in list(self._sessions.values()):
-                if self._lost(session, now_s):
-                    self._spawn(self._end(session))
-                elif session.publication.id in self._live and session.viewer is None:
-                    session.forwarder.feedback(now_s)
-
-    def _lost(self, session: Session, now_s: float) -> bool:
-        if session.leg.failed:
-            return True
-        if not session.leg.connected:
-            return now_s - session.created_s > CONNECT_SECONDS
-        if session.viewer is not None:
-            return now_s - session.leg.heard_s > VIEWER_SILENT_SECONDS
-        return session.publication.id in self._live and now_s - session.forwarder.media_s > SILENT_SECONDS
-
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -385,3 +377,7 @@ class PassThrough:
 
 def _topic(room: str) -> str:
     return f"consultation:{room}"
+
+
+def _etag() -> str:
+    return f'"{secrets.token_urlsafe(12)}"'

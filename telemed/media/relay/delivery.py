@@ -1,0 +1,135 @@
+"""A kind as one viewer receives it: another header, the same payload. No I/O, no clock.
+
+What a viewer receives may come from one source after another (layers of a picture, speakers of a slot): a *span* each.
+Its sequence numbers go on by one, its timestamps with the time that passed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+
+from telemed.media.relay import rtp
+from telemed.media.relay.feedback import wrap_rtx
+from telemed.media.relay.source import Source
+
+# A receiver guesses the SRTP roll-over counter from the first packet it sees: start well below 2^15, or a
+# packet sent before it may look like one from the round before (libwebrtc does the same). The lower bound
+# leaves room for packets that arrive out of order.
+FIRST_SEQUENCE = (1024, 30_000)
+RESENDS_A_SECOND = 500  # for one viewer; three times what 720p sends
+SPANS = 3  # kept for resending: the one now and those just before a change
+MEDIA = 2**48  # above any unrolled number
+
+
+@dataclass(slots=True)
+class Span:
+    """Packets ``first`` and later (the source's own unrolled numbers) of a source, sent with these added."""
+
+    source: Source
+    first: int
+    offset: int
+    time_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rtx:
+    """Where repeated packets go when the viewer agreed to RFC 4588."""
+
+    payload_type: int
+    ssrc: int
+
+
+class Delivery:
+    """Header rewriting for one viewer of one kind, and what was sent."""
+
+    def __init__(self, kind: str, payload_type: int, ssrc: int, cname: str, rtx: Rtx | None = None) -> None:
+        self.kind = kind
+        self.payload_type = payload_type
+        self.ssrc = ssrc
+        self.cname = cname
+        self.rtx = rtx
+        self.packets = 0  # sent in spans that are over; the fan counts those of the one now
+        self.octets = 0
+        self.spans: list[Span] = []
+        self.last = (0, 0)  # unrolled sequence number and timestamp last sent in spans that are over
+        self._resend_second = 0
+        self._resent = 0
+        self._rtx_sequence = secrets.randbelow(FIRST_SEQUENCE[1])
+
+    @property
+    def span(self) -> Span | None:
+        """What is sent now."""
+        return self.spans[-1] if self.spans else None
+
+    def begin(self, source: Source, first: int, timestamp: int, pause_s: float) -> None:
+        """From the source's packet ``first`` (unrolled, with this timestamp) on, ``pause_s`` after the last one."""
+        if not self.spans:
+            low, high = FIRST_SEQUENCE
+            offset, time_offset = low + secrets.randbelow(high - low) - first, 0
+        else:
+            sequence, last_time = self.last
+            offset = sequence + 1 - first
+            # Layers of one picture have one time line already: nothing is added then, and reports stay true.
+            same = self.spans[-1].source.kind == source.kind and self._one_line(source)
+            expected = last_time + round(pause_s * source.clock_hz)
+            time_offset = self.spans[-1].time_offset if same else (expected - timestamp) & 0xFFFFFFFF
+        self.spans = [*self.spans[-SPANS + 1 :], Span(source, first, offset, time_offset)]
+
+    def resent(self, sequence: int, now_s: float) -> bytes | None:
+        """The packet sent to this viewer under ``sequence``, for sending again, or None.
+
+        Identical in every byte, or inside RTX when that was agreed. None when the ring has lost it, it was never
+        sent to this viewer, or the viewer asks for too much.
+        """
+        if int(now_s) != self._resend_second:
+            self._resend_second, self._resent = int(now_s), 0
+        if self._resent >= RESENDS_A_SECOND:
+            return None
+        for span in reversed(self.spans):
+            packet = span.source.find((sequence - span.offset) & 0xFFFF)
+            if packet is None or not self._was_sent(span, packet):
+                continue
+            self._resent += 1
+            again = self.rebuilt(span, packet)
+            if self.rtx is None:
+                return again
+            self._rtx_sequence = (self._rtx_sequence + 1) & 0xFFFF
+            return wrap_rtx(again, self.rtx.payload_type, self.rtx.ssrc, self._rtx_sequence)
+        return None
+
+    def report(self, packets: int, octets: int) -> bytes | None:
+        """The source's sender report for this viewer, as SR + SDES, or None before there is one.
+
+        The NTP stamp is the publisher's own; the RTP stamp is shifted as the packets are. ``packets`` and ``octets``
+        are those of the span now.
+        """
+        span = self.span
+        if span is None or span.source.report is None:
+            return None
+        shifted = replace(
+            span.source.report,
+            ssrc=self.ssrc,
+            rtp=(span.source.report.rtp + span.time_offset) & 0xFFFFFFFF,
+            packets=(self.packets + packets) & 0xFFFFFFFF,
+            octets=(self.octets + octets) & 0xFFFFFFFF,
+        )
+        return rtp.sender_report(shifted) + rtp.source_description(self.ssrc, self.cname)
+
+    def rebuilt(self, span: Span, packet: rtp.RtpPacket) -> bytes:
+        """The source's packet under this viewer's header."""
+        sequence = (packet.sequence + span.offset) & 0xFFFF
+        timestamp = (packet.timestamp + span.time_offset) & 0xFFFFFFFF
+        return packet.rebuilt(self.payload_type, sequence, timestamp, self.ssrc)
+
+    def _was_sent(self, span: Span, packet: rtp.RtpPacket) -> bool:
+        """Whether this span has sent it: not before its first, not after the next span began."""
+        source = span.source
+        behind = (source.highest - packet.sequence) & 0xFFFF
+        unrolled = source.highest - behind
+        at = self.spans.index(span)
+        end = self.spans[at + 1].first + self.spans[at + 1].offset if at + 1 < len(self.spans) else MEDIA
+        return unrolled >= span.first and unrolled + span.offset < end
+
+    def _one_line(self, source: Source) -> bool:
+        return source.family is self.spans[-1].source.family

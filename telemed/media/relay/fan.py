@@ -1,0 +1,127 @@
+"""Everybody who receives one source: what waits to be sent to all of them, and what was sent."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from telemed.media.engine import Sent
+from telemed.media.relay.adapter import Keys
+from telemed.media.relay.delivery import Delivery
+from telemed.media.relay.fanout import Fanout, Group, Row, grouped
+from telemed.media.relay.rtp import RtpPacket
+from telemed.media.relay.source import Source
+
+WAITING = 48  # packets that wait for the end of their frame; a keyframe of 720p is 36
+HOLD_SECONDS = 0.002  # that they wait at most
+HOLD_FROM = 8  # viewers; with fewer there is little to save, and each packet goes out at once
+
+
+class Way(Protocol):
+    """The way to a viewer. None for ``place`` while there is none."""
+
+    def place(self) -> tuple[Keys, int, bytes] | None:
+        """Keys, socket and the address as the kernel takes it."""
+
+    def send_rtp(self, packet: bytes) -> bool:
+        """Encrypt and send one packet; False when it was not sent."""
+
+
+class Fan:
+    """The deliveries of one source. ``packets`` and ``octets`` went to each of them."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.packets = self.octets = 0
+        self._waiting: list[RtpPacket] = []
+        self._rows: dict[Delivery, tuple[Way, int, int]] = {}  # and what the fan had sent when it came
+        self._groups: list[Group] | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, delivery: object) -> bool:
+        return delivery in self._rows
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """Who receives this source."""
+        return list(self._rows)
+
+    @property
+    def waits(self) -> bool:
+        """Whether packets wait that need not be sent this moment."""
+        last = self._waiting[-1] if self._waiting else None
+        return last is not None and not last.marker and len(self._rows) >= HOLD_FROM and len(self._waiting) < WAITING
+
+    def add(self, delivery: Delivery, way: Way) -> None:
+        """From the next packet on. The delivery has begun its span."""
+        self._rows[delivery] = (way, self.packets, self.octets)
+        self._groups = None
+
+    def remove(self, delivery: Delivery, fanout: Fanout) -> Sent:
+        """No more to this one, who gets what still waits first."""
+        sent = self.flush(fanout)
+        if delivery in self._rows:
+            _, packets, octets = self._rows.pop(delivery)
+            delivery.packets += self.packets - packets
+            delivery.octets += self.octets - octets
+            span = delivery.span
+            if span is not None and self.source.highest >= span.first:
+                delivery.last = (
+                    self.source.highest + span.offset, (self.source.last_time + span.time_offset) & 0xFFFFFFFF
+                )  # fmt: skip
+            self._groups = None
+        return sent
+
+    def moved(self) -> None:
+        """Somebody's address or keys changed."""
+        self._groups = None
+
+    def push(self, packet: RtpPacket) -> None:
+        """Have the packet sent by the next :meth:`flush`."""
+        self._waiting.append(packet)
+
+    def flush(self, fanout: Fanout) -> Sent:
+        """Send what waits to everybody."""
+        sent = Sent()
+        if not self._waiting:
+            return sent
+        packets, self._waiting = self._waiting, []
+        self.packets += len(packets)
+        self.octets += sum(len(packet.payload) for packet in packets)
+        if self._groups is None:
+            self._groups = grouped([row for row in map(self._row, self._rows) if row is not None])
+        for group in self._groups:
+            part = fanout.send(group, packets)
+            sent.sent += part.sent
+            sent.unsent += part.unsent
+            sent.bytes += part.bytes
+        return sent
+
+    def late(self, packet: RtpPacket, unrolled: int) -> Sent:
+        """A packet that came after later ones: to those alone whose span had begun before it."""
+        sent = Sent()
+        for delivery, (way, _, _) in self._rows.items():
+            span = delivery.span
+            if span is None or unrolled < span.first:
+                continue
+            if way.send_rtp(delivery.rebuilt(span, packet)):
+                sent.sent += 1
+                sent.bytes += len(packet.payload)
+            else:
+                sent.unsent += 1
+        self.packets += 1
+        self.octets += len(packet.payload)
+        return sent
+
+    def report(self, delivery: Delivery) -> bytes | None:
+        """The delivery's sender report."""
+        _, packets, octets = self._rows[delivery]
+        return delivery.report(self.packets - packets, self.octets - octets)
+
+    def _row(self, delivery: Delivery) -> Row | None:
+        place, span = self._rows[delivery][0].place(), delivery.span
+        if place is None or span is None:
+            return None
+        keys, descriptor, address = place
+        return Row(delivery.payload_type, delivery.ssrc, span.offset, span.time_offset, keys, descriptor, address)

@@ -1,0 +1,282 @@
+"""The relay itself: legs and publications, one UDP port, one event loop. See ``telemed.media.engine.Engine``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Coroutine
+from typing import Any
+
+from telemed.media.backend import PublicationNotFound, ResourceNotFound, Role, TooManySessions
+from telemed.media.engine import Counts, Event, Tapped
+from telemed.media.relay.adapter import Certificate, check_contract, quiet_libraries
+from telemed.media.relay.fan import HOLD_SECONDS, Fan
+from telemed.media.relay.fanout import Fanout, can_cut
+from telemed.media.relay.forwarder import Forwarder
+from telemed.media.relay.leg import Leg
+from telemed.media.relay.port import Port
+from telemed.media.relay.room import Room
+from telemed.media.relay.tap import Tap
+from telemed.media.relay.viewer import Viewer
+from telemed.media.terms import Ground, Place, Terms
+
+logger = logging.getLogger(__name__)
+
+LEGS = 1_024  # of one relay process
+TICK_SECONDS = 0.1  # between looks at what is missing and when packets came
+FEEDBACK_TICKS = 5  # of those between reports to publishers; what a browser's bitrate needs (measured)
+CONNECT_SECONDS = 20.0  # from the answer to the first encrypted packet
+SILENT_SECONDS = 5.0  # a publisher that sends no media is gone; ICE itself would notice after 30
+VIEWER_SILENT_SECONDS = 15.0  # three of ICE's consent checks
+
+
+class Relay:
+    """An ``Engine`` in this process. Made inside a running loop; raises ``AdapterMismatch``, ``PortUnavailable``."""
+
+    def __init__(self, announced: tuple[str, ...], number: int = 0, *, local_only: bool = False) -> None:
+        check_contract()
+        quiet_libraries()
+        self.counts = Counts()
+        self.on_event: Event = lambda event: None
+        self.on_tapped: Tapped = lambda message: None
+        self.forwarders: dict[str, Forwarder] = {}
+        self.publishers: dict[str, Forwarder] = {}  # by the leg that sends now
+        self.viewers: dict[str, Viewer] = {}
+        self.legs: dict[str, Leg] = {}
+        self._places: dict[str, Place] = {}
+        self._rooms: dict[str, Room] = {}
+        self._port = Port(announced, number, local_only, self._refused, self._drained)
+        self._fanout = Fanout(can_cut())
+        self._certificate = Certificate()
+        self._touched: dict[Fan, None] = {}
+        self._holding: asyncio.TimerHandle | None = None
+        self._live: set[str] = set()  # legs of which the connection was told
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ticking = self._spawn(self._tick_on())
+
+    @property
+    def number(self) -> int:
+        """The UDP port."""
+        return self._port.number
+
+    async def open(
+        self, leg: str, role: Role, publication: str, terms: Terms, place: Place | None = None
+    ) -> Ground:
+        """See ``Engine.open``."""
+        if len(self.legs) >= LEGS:
+            raise TooManySessions()
+        slot = None if place is None else place.slot
+        if role == "play" and slot is None and publication not in self.forwarders:
+            raise PublicationNotFound()
+        peer = self.legs[leg] = Leg(leg, terms, self._port, self._certificate)
+        peer.on_change = lambda: self._changed(peer)
+        ground = self._ground(peer, role)
+        if role == "publish":
+            forwarder = Forwarder(
+                publication, self.counts, self._fanout, self._tell, self._touch, peer, terms.streams
+            )
+            self.forwarders[publication] = self.publishers[leg] = forwarder
+            self._feed(peer, forwarder)
+        else:
+            forwarder_ = self.forwarders[publication] if slot is None else None
+            viewer = self.viewers[leg] = Viewer(
+                leg, forwarder_, peer, terms.streams, ground, "low" if slot else "high"
+            )
+            peer.on_rtcp = viewer.rtcp
+            peer.on_move = lambda: viewer.forwarder.moved(viewer) if viewer.forwarder is not None else None
+        if place is not None:
+            self._places[leg] = place
+        return ground
+
+    async def restart(self, leg: str, ufrag: str, password: str) -> Ground:
+        """See ``Engine.restart``."""
+        peer = self.legs.get(leg)
+        if peer is None:
+            raise ResourceNotFound()
+        peer.restart(ufrag, password)
+        return self._ground(peer, "publish")
+
+    async def close(self, leg: str) -> None:
+        """See ``Engine.close``."""
+        peer = self.legs.pop(leg, None)
+        if peer is None:
+            return
+        self._live.discard(leg)
+        place = self._places.pop(leg, None)
+        room = self._rooms.get(place.room) if place is not None else None
+        viewer = self.viewers.pop(leg, None)
+        if viewer is not None:
+            if viewer.forwarder is not None:
+                viewer.forwarder.leave(viewer)
+            if room is not None:
+                room.leave(viewer)
+        forwarder = self.publishers.pop(leg, None)
+        if forwarder is not None:
+            forwarder.upstream.end()
+            self.forwarders.pop(forwarder.publication, None)
+            if forwarder.tap is not None:
+                forwarder.tap.flush()
+            if room is not None:
+                room.end(forwarder.publication)
+        if place is not None and room is not None and room.empty:
+            del self._rooms[place.room]
+        await peer.close()
+
+    def succeed(self, publication: str, leg: str) -> None:
+        """See ``Engine.succeed``."""
+        former, peer, forwarder = self.publishers.get(leg), self.legs.get(leg), self.forwarders.get(publication)
+        if forwarder is None or peer is None or former is None or former is forwarder:
+            return
+        former.upstream.end()
+        del self.forwarders[former.publication]
+        place = self._places.get(leg)
+        if place is not None and place.room in self._rooms:
+            self._rooms[place.room].end(former.publication)
+        for other in [name for name, one in self.publishers.items() if one is forwarder]:
+            del self.publishers[other]  # it says goodbye soon; what it still sends is nobody's
+            self.legs[other].on_rtp = self.legs[other].on_rtcp = lambda data: None
+        self.publishers[leg] = forwarder
+        forwarder.begin(peer, peer.terms.streams)
+        self._feed(peer, forwarder)
+
+    def keyframe(self, publication: str) -> None:
+        """See ``Engine.keyframe``."""
+        forwarder = self.forwarders.get(publication)
+        if forwarder is not None:
+            forwarder.upstream.ask_keyframe()
+
+    def bound(self, publication: str, video_bits_s: int) -> None:
+        """See ``Engine.bound``."""
+        forwarder = self.forwarders.get(publication)
+        if forwarder is not None:
+            forwarder.upstream.video_bits_s = video_bits_s
+
+    def tap(self, publication: str, number: int | None) -> None:
+        """See ``Engine.tap``."""
+        forwarder = self.forwarders.get(publication)
+        if forwarder is None:
+            return
+        if forwarder.tap is not None:
+            forwarder.tap.flush()
+        forwarder.tap = None
+        if number is not None:
+            forwarder.tap = Tap(number, lambda message: self.on_tapped(message))
+            forwarder.upstream.ask_keyframe(anew=True)
+
+    async def stop(self) -> None:
+        """End every leg and close the port; idempotent."""
+        self._ticking.cancel()
+        await asyncio.gather(*(self.close(leg) for leg in list(self.legs)))
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._holding is not None:
+            self._holding.cancel()
+        self._port.close()
+
+    def _ground(self, peer: Leg, role: Role) -> Ground:
+        ssrcs: dict[str, tuple[int, int | None]] = {}
+        if role == "play":
+            for stream in peer.terms.streams:
+                rtx = None if stream.rtx_payload_type is None else _ssrc()
+                ssrcs[stream.kind] = (_ssrc(), rtx)
+        ours = peer.credentials
+        fingerprint, cname = self._certificate.fingerprint, secrets.token_hex(8)
+        return Ground(ours.ufrag, ours.password, fingerprint, self._port.candidates, ssrcs, cname)
+
+    def _feed(self, peer: Leg, forwarder: Forwarder) -> None:
+        peer.on_rtp, peer.on_rtcp = forwarder.rtp, forwarder.rtcp
+
+    def _changed(self, peer: Leg) -> None:
+        """The leg's handshake is done, failed or over."""
+        if self.legs.get(peer.name) is not peer:
+            return
+        if peer.state in ("failed", "closed"):
+            self._gone(peer, peer.state)
+        elif peer.connected and peer.name not in self._live:
+            self._live.add(peer.name)
+            self._enter(peer.name)
+            self._tell({"event": "connected", "leg": peer.name})
+
+    def _enter(self, leg: str) -> None:
+        """The leg is connected: it takes its part."""
+        place = self._places.get(leg)
+        room = self._rooms.setdefault(place.room, Room(self._tell)) if place is not None else None
+        viewer, forwarder = self.viewers.get(leg), self.publishers.get(leg)
+        if viewer is not None and place is not None and place.slot is not None and room is not None:
+            room.watch(place.who, place.slot, viewer)
+        elif viewer is not None and viewer.forwarder is not None:
+            viewer.forwarder.join(viewer)
+        if forwarder is not None:
+            forwarder.media_s = asyncio.get_running_loop().time()
+            if room is not None and place is not None:
+                room.publish(forwarder, place.who)
+
+    def _gone(self, peer: Leg, why: str) -> None:
+        if peer.name in self.legs:
+            self._tell({"event": "gone", "leg": peer.name, "why": why})
+            self._spawn(self.close(peer.name))
+
+    def _touch(self, one: Fan) -> None:
+        self._touched[one] = None
+
+    def _drained(self) -> None:
+        """All that had come was read: send on what need not wait for the rest of its frame."""
+        for one in list(self._touched):
+            if not one.waits:
+                del self._touched[one]
+                self.counts.add(one.flush(self._fanout))
+        if self._touched and self._holding is None:
+            self._holding = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._held)
+
+    def _held(self) -> None:
+        self._holding = None
+        touched, self._touched = self._touched, {}
+        for one in touched:
+            self.counts.add(one.flush(self._fanout))
+
+    def _refused(self) -> None:
+        self.counts.datagrams_refused += 1
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        self.on_event(event)
+
+    async def _tick_on(self) -> None:
+        tick = 0
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            tick += 1
+            now_s = asyncio.get_running_loop().time()
+            for leg, forwarder in list(self.publishers.items()):
+                if leg in self._live:
+                    forwarder.tick(now_s, reports=tick % FEEDBACK_TICKS == 0)
+            for room in self._rooms.values():
+                room.tick(now_s)
+            if tick % FEEDBACK_TICKS == 0:
+                for peer in list(self.legs.values()):
+                    why = self._lost(peer, now_s)
+                    if why is not None:
+                        self._gone(peer, why)
+
+    def _lost(self, peer: Leg, now_s: float) -> str | None:
+        """Why the leg is taken for lost."""
+        if peer.name not in self._live:
+            return "never connected" if now_s - peer.created_s > CONNECT_SECONDS else None
+        if peer.name in self.viewers:
+            return "silent" if now_s - peer.heard_s > VIEWER_SILENT_SECONDS else None
+        forwarder = self.publishers.get(peer.name)
+        return "silent" if forwarder is not None and now_s - forwarder.media_s > SILENT_SECONDS else None
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a media task failed", exc_info=task.exception())
+
+
+def _ssrc() -> int:
+    return secrets.randbits(32) | 1  # never 0
