@@ -53,11 +53,15 @@ bench-%:
 
 faults:
 	$(PREPARE) chromium web
-	@TELEMED_RESUMES=$${TELEMED_RESUMES:-100} $(BIN)/python -m pytest -s -k 'kill or away or resume'
+	@TELEMED_RESUMES=$${TELEMED_RESUMES:-100} TELEMED_LOSS_JOINS=$${TELEMED_LOSS_JOINS:-20} \
+	  TELEMED_SOAK=$${TELEMED_SOAK:-1000} TELEMED_SOAK_MINUTES=$${TELEMED_SOAK_MINUTES:-30} \
+	  TELEMED_POOR_SECONDS=$${TELEMED_POOR_SECONDS:-600} \
+	  $(BIN)/python -m pytest -s -k 'kill or away or resume or soak or stranger or media_loss or poor_line'
 
 fuzz:
 	$(PREPARE) dev
-	@$(BIN)/python -m pytest --hypothesis-profile=fuzz tests/devices tests/dsp tests/vitals
+	@$(BIN)/python -m pytest --hypothesis-profile=fuzz tests/devices tests/dsp tests/vitals \
+	  $$(grep -l '^@given' tests/media/*.py)
 
 peers:
 	@sh make/peers.sh

@@ -36,6 +36,7 @@ from telemed.http import (
     participants,
     patients,
     places,
+    recordings,
     review,
     seats,
     sockets,
@@ -55,7 +56,7 @@ from telemed.store.sealing import Sealer
 # static comes last: its path matches what no other does.
 AREAS = (
     accounts, organisations, stations, patients, consultations, participants, notes, places, tickets, seats, visits,
-    attachments, audit, sockets, chat, files, notices, review, media, checks, ice_servers, health, static,
+    attachments, audit, sockets, chat, files, notices, review, media, recordings, checks, ice_servers, health, static,
 )
 
 

@@ -17,7 +17,11 @@ from telemed_station.spool import Ack, Chunk, SpooledStream
 
 LIVE_WAITING = 1_024  # chunks; a minute of seven streams. More: the line is too slow, begin anew with a fresh lane
 MESSAGES_WAITING = 1_024  # answers, and as many announcements; a day offline makes 170 of these
-BACKLOG_IN_FLIGHT = 128  # chunks sent and not acknowledged: 0.6 MB of twelve leads
+BACKLOG_IN_FLIGHT = 128  # chunks sent and not acknowledged: 0.6 MB of twelve leads, where the line carries them at once
+BACKLOG_FIRST = 8  # of those while nothing is known of the line: on a poor one they hold live chunks up by 0.1 to 0.6 s
+BACKLOG_LEAST = 2  # of those on a line that is full
+BACKLOG_BEHIND_S = 0.3  # from here on the backlog gives way: what is live, voice and picture go by the same line
+BACKLOG_GROWTH = 0.5  # more may be in flight for each that is acknowledged: half as many again in a round trip
 SENT_MAX = 8_192  # chunks remembered as sent; a server that acknowledges nothing for minutes is left
 RESEND_S = 8.0  # a group commit takes 0.1 s; longer than a database that restarts takes is not worth waiting
 
@@ -48,6 +52,7 @@ class Lanes:
         self._sent: dict[int, dict[int, _Sent]] = {}
         self._sent_count = 0
         self._backlog_in_flight = 0
+        self._backlog_room = float(BACKLOG_FIRST)
         self._answered: set[int] = set()
         self._refused: set[int] = set()
 
@@ -133,7 +138,12 @@ class Lanes:
 
     def backlog_room(self) -> bool:
         """Whether another backlog chunk may be in flight."""
-        return self._backlog_in_flight < BACKLOG_IN_FLIGHT
+        return self._backlog_in_flight < int(self._backlog_room)
+
+    def held_up(self, seconds: float) -> None:
+        """What was sent waits so long on the line beyond its length. Say so four times a second."""
+        if seconds > BACKLOG_BEHIND_S:
+            self._backlog_room = max(self._backlog_room / 2, float(BACKLOG_LEAST))
 
     def in_flight(self, number: int, seq: int) -> bool:
         """Whether the chunk was sent and not acknowledged yet."""
@@ -152,6 +162,8 @@ class Lanes:
         for seq in [
             seq for seq in sent if seq <= through or any(low <= seq <= high for low, high in ack.ranges)
         ]:  # fmt: skip
+            if sent[seq].backlog:
+                self._backlog_room = min(self._backlog_room + BACKLOG_GROWTH, float(BACKLOG_IN_FLIGHT))
             self._forget(ack.number, seq)
 
     def drop(self, number: int, seq: int) -> None:

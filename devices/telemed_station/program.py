@@ -25,6 +25,7 @@ from telemed_station.camera.player import Player
 from telemed_station.camera.publisher import Camera
 from telemed_station.camera.sources import Sources
 from telemed_station.camera.stamps import check_contract, quiet_libraries
+from telemed_station.camera.thrift import Thrift
 from telemed_station.camera.ways import Ways
 from telemed_station.clock import Clock, StationClock
 from telemed_station.console import served
@@ -116,10 +117,10 @@ class _Station:
         )  # fmt: skip
         sources = Sources(settings.camera, settings.microphone, clock, driver.since_beat_us)
         exam = Sources(settings.exam_camera, "none", clock, driver.since_beat_us, shown="exam")
-        ways = Ways(http, settings.server, settings.key)
-        self._cameras = [Camera(http, settings.server, settings.key, sources, ways=ways)]
+        ways, thrift = Ways(http, settings.server, settings.key), Thrift(lambda: self._uplink.behind_s)
+        self._cameras = [Camera(http, settings.server, settings.key, sources, ways=ways, thrift=thrift)]
         if settings.exam_camera != "none":
-            self._cameras.append(Camera(http, settings.server, settings.key, exam, "exam", ways))
+            self._cameras.append(Camera(http, settings.server, settings.key, exam, "exam", ways, thrift))
         self._player = Player(http, settings.server, settings.key, settings.speaker, ways)
         self._incarnation = ""
         self._welcomed = asyncio.Event()
@@ -269,6 +270,7 @@ class _Station:
             "call": self._player.status(),
             "scenario": self._driver.scenario,
             "loop": {"first": loop.first, "end": loop.end, "channels": loop.channels} if loop else None,
+            "paused": [camera.source for camera in self._cameras if camera.paused],
             "state": "spool_full" if self._recorder.spool_full else "recording",
         }
 

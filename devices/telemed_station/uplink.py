@@ -20,6 +20,7 @@ import structlog
 from telemed_station.backlog import Backlog
 from telemed_station.backoff import Backoff
 from telemed_station.clock import Clock
+from telemed_station.congestion import Behind, prefer_bbr, waiting
 from telemed_station.errors import SpoolFull
 from telemed_station.lanes import LaneFull, Lanes
 from telemed_station.people import People
@@ -28,13 +29,19 @@ from telemed_station.spool_thread import SpoolThread
 
 PROTOCOL = 1
 OLDEST = 1
-HANDSHAKE_S = 10.0  # upgrade and welcome; the server allows 5 s for hello
+# The kernel asks for a connection at once, after 1 s and after 3 s. Who asks anew after 1.8 s finds a line that is back
+# at most 1.8 s later, and no round trip is as long.
+REACH_S = 1.8
+DIAL_S = 5.0  # that and the upgrade, which may be lost on its way and is repeated after a second
+WELCOME_S = 10.0  # the server allows 5 s for hello
 # A server that is alive asks for the clock every 5 s, even while its database is away and it reads nothing. So no ping:
-# one that is not read is not answered. Six questions missed, and longer than the 12 s after which the server gives up a
-# silent station: who comes back then finds the place free, and is not taken for a second program with the same key.
-SILENCE_S = 30.0
+# one that is not read is not answered. And 2.5 s for a question that a poor line repeats: after a longer cut TCP itself
+# would wait up to half a minute before it tries again. Who comes back so soon finds its own older connection still
+# there: the same run of the program, and no second one with the same key.
+SILENCE_S = 7.5
 SEND_S = 60.0  # a message that is not taken; the live lane holds no longer either
 STATUS_S = 2.0  # docs/protocol.md section 4
+LOOK_S = 0.25  # between two looks at what waits on the line
 TEXT_BYTES_MAX = 1 << 20
 
 REFUSED_S = 15.0  # a wrong key does not become right within seconds
@@ -54,8 +61,13 @@ Http = aiohttp.ClientSession
 
 
 def open_http() -> Http:
-    """The client that uplink, camera and player share; close it after them."""
-    return aiohttp.ClientSession()
+    """The client that uplink, camera and player share; close it after them.
+
+    It uses no connection twice: one that has lain idle may have been cut meanwhile, and nobody was told.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(force_close=True), timeout=aiohttp.ClientTimeout(sock_connect=REACH_S)
+    )
 
 
 @dataclass(frozen=True)
@@ -99,6 +111,12 @@ class Uplink:
         self._link: _Link | None = None
         self.connected = asyncio.Event()  # a welcome was received and the socket is open
         self.away_s: float | None = None  # how long it stays away before the next try, while it does
+
+    @property
+    def behind_s(self) -> float | None:
+        """How far what is sent waits on the line beyond its length; None while there is no connection."""
+        link = self._link  # the encoders ask, in threads of their own
+        return None if link is None else link.behind_s
 
     def begun(self, streams: Sequence[SpooledStream]) -> None:
         """New epochs: announce them now if there is a connection, else at the next."""
@@ -156,18 +174,19 @@ class Uplink:
     async def _connect(self, backoff: Backoff) -> None:
         url = self._address.server.rstrip("/") + "/ws/station"
         headers = {"Authorization": f"Bearer {self._address.key}"}
-        async with asyncio.timeout(HANDSHAKE_S):
+        async with asyncio.timeout(DIAL_S):
             socket = await self._http.ws_connect(
                 url, headers=headers, max_msg_size=TEXT_BYTES_MAX,
                 timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
             )  # fmt: skip
         async with socket:
+            prefer_bbr(socket.get_extra_info("socket"))
             link = _Link(socket, self._clock, self._spool, self._hear, self._people)
             await socket.send_json(
                 {"type": "hello", "protocol": PROTOCOL, "oldest": OLDEST, "program": self._address.program,
                  "source": str(self._clock.source)}
             )  # fmt: skip
-            async with asyncio.timeout(HANDSHAKE_S):
+            async with asyncio.timeout(WELCOME_S):
                 welcome = await link.receive()
                 while welcome.get("type") != "welcome":
                     link.handle(welcome)
@@ -201,6 +220,8 @@ class _Link:
         self._backlog = Backlog(self.lanes, spool, people, wake=self.wake, moved=self._moved)
         self._refused_now = asyncio.Event()  # a refusal waits to be written
         self._failure: LaneFull | None = None
+        self._behind = Behind()
+        self.behind_s = 0.0
 
     def give_up(self, failure: LaneFull) -> None:
         """End the connection at the next turn of the sender."""
@@ -226,7 +247,7 @@ class _Link:
         """Send and receive until the connection ends; raises what ended it."""
         work = [
             self._read(), self._send(), self._backlog.drain(), self._backlog.drain_waiting(), self._report(status),
-            self._note_refusals(),
+            self._note_refusals(), self._watch_line(),
         ]  # fmt: skip
         tasks = [asyncio.create_task(one) for one in work]
         try:
@@ -328,6 +349,7 @@ class _Link:
                 await self.wake.wait()
 
     async def _write(self, data: str | bytes) -> None:
+        self._behind.wrote(asyncio.get_running_loop().time(), len(data))
         try:
             async with asyncio.timeout(SEND_S):
                 await (self._socket.send_str(data) if isinstance(data, str) else self._socket.send_bytes(data))
@@ -341,6 +363,15 @@ class _Link:
             self.wake.set()
             self._moved.set()
             await asyncio.sleep(STATUS_S)
+
+    async def _watch_line(self) -> None:
+        found, now_s = self._socket.get_extra_info("socket"), asyncio.get_running_loop().time
+        while (known := waiting(found)) is not None:
+            self.behind_s = self._behind.look(now_s(), *known)
+            self.lanes.held_up(self._behind.now_s)
+            self.wake.set()
+            await asyncio.sleep(LOOK_S)
+        await asyncio.Event().wait()  # nobody can say
 
     async def _note_refusals(self) -> None:
         while True:

@@ -26,7 +26,7 @@ from telemed.store.database import Connection, Database
 from telemed.store.sealing import Sealer
 
 QUIET_LOOKS: Final = 5  # looks without an event after which people and visit are read anew all the same
-NOT_ABOUT_PEOPLE: Final = frozenset({"sender_report", "chat", "mute"})
+NOT_ABOUT_PEOPLE: Final = frozenset({"sender_report", "chat", "mute", "picture", "paused", "slot"})
 EARLY_EVENTS: Final = 256  # that come while the page is being let in, as many as a room's mailbox holds
 
 Json = dict[str, Any]
@@ -173,6 +173,10 @@ class Attendance:
                 self._tell("publications", rendering.publications(event["publications"], self._viewer))
             case "sender_report" if self._viewer.admitted:
                 self._post(rendering.sender_report(event))
+            case "picture" if event["participant"] == self.me:
+                self._post({"type": "picture", "publication": event["publication"], "level": event["level"]})
+            case "slot" if event["participant"] == self.me:
+                self._post({"type": "slot", "slot": event["slot"], "publication": event["publication"]})
             case "mute" if event.get("participant") == self.me:
                 self._post({"type": "muted"})
             case "chat":

@@ -43,7 +43,8 @@ class Consultation:
     """A consultation with what its pages show; ``person`` is None once the patient's key is destroyed.
 
     ``station_id`` is None for a patient at home; ``moved`` counts the appointment's moves; ``care_consent`` is
-    the patient's last word on care, None when none was given.
+    the patient's last word on care, None when none was given, ``recording_consent`` that on recording;
+    ``recording_since`` is None while it is not recorded.
     """
 
     id: UUID
@@ -67,7 +68,9 @@ class Consultation:
     walk_in: bool
     vitals_shared: bool
     phone_since: datetime | None
+    recording_since: datetime | None
     care_consent: bool | None
+    recording_consent: bool | None
     guests_waiting: int
     attachment_id: UUID | None
 
@@ -270,7 +273,8 @@ def _consultation_of(row: Mapping[str, Any], sealer: Sealer) -> Consultation:
     same = (
         "id", "organisation_id", "station_id", "station_name", "station_place", "patient_id", "created_at",
         "scheduled_at", "waiting_at", "live_at", "ended_at", "signed_at", "minutes", "moved", "walk_in",
-        "vitals_shared", "phone_since", "care_consent", "guests_waiting", "attachment_id",
+        "vitals_shared", "phone_since", "recording_since", "care_consent", "recording_consent", "guests_waiting",
+        "attachment_id",
     )
     return Consultation(
         person=patients.unseal(sealer, row["patient_id"], row["sealed"], row["key_wrapped"]),

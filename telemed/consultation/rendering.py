@@ -17,8 +17,8 @@ from telemed.consultation.seats import Seat
 
 CLINICIANS: Final = frozenset({"clinician", "second_clinician"})  # roles whose names guests see
 SEATED: Final = frozenset({"waiting", "admitted"})  # seats that are shown; the others are gone
-PUBLICATION: Final = ("id", "by", "participant", "source", "kinds")
-SENDER_REPORT: Final = ("type", "publication", "kind", "ssrc", "ntp_ms", "rtp")
+PUBLICATION: Final = ("id", "by", "participant", "source", "kinds", "paused")
+SENDER_REPORT: Final = ("type", "publication", "kind", "ntp_ms", "rtp")
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ class Visit:
     position: int | None
     vitals_shared: bool
     phone_since: datetime | None
+    recording_since: datetime | None
     name: str | None
     language: Literal["bg", "en"]
     consent: bool
@@ -67,7 +68,7 @@ async def of_seat(connection: Connection, sealer: Sealer, seat_id: UUID) -> Visi
     same = (
         "consultation_id", "seat_id", "seat_state", "role", "device", "organisation_name", "organisation_phone",
         "clinician_name", "scheduled_at", "minutes", "server_now", "arrives_from", "position", "vitals_shared",
-        "phone_since", "language",
+        "phone_since", "recording_since", "language",
     )
     return Visit(
         state=State(row["state"]),

@@ -21,7 +21,8 @@ def consultation_json(app: web.Application, consultation: Consultation) -> Consu
     clinician = consultation.clinician
     same = (
         "id", "state", "created_at", "scheduled_at", "minutes", "walk_in", "waiting_at", "live_at", "ended_at",
-        "signed_at", "phone_since", "vitals_shared", "care_consent", "guests_waiting", "attachment_id",
+        "signed_at", "phone_since", "vitals_shared", "recording_since", "care_consent", "recording_consent",
+        "guests_waiting", "attachment_id",
     )
     return ConsultationShown(
         patient=PatientBrief(

@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from telemed.errors import DatabaseUnavailable
 from telemed.http import keys, openapi
 from telemed.http.route import Body, Route, answer
+from telemed.media.client import RelayState
 from telemed.media.turn_probe import TurnProbe, TurnState
 from telemed.metrics import REGISTRY
 
@@ -24,24 +25,25 @@ class Health(Body):
 
     ``turn`` is the worst of the TURN servers' states, at most ``turn_probe.PERIOD_SECONDS`` old. It leaves ``status``
     alone: without TURN everybody whose network lets UDP through is served as before, and a supervisor that restarted
-    this server for it would end their calls and mend nothing.
+    this server for it would end their calls and mend nothing. ``media`` is the relay's; it is started again by itself.
     """
 
     status: Literal["ok", "database_unavailable"]
     server: UUID
     turn: TurnState
+    media: RelayState
 
 
 async def health(request: web.Request) -> web.Response:
     """200 while the database answers, else 503 with the same shape."""
     boot_id = request.app[keys.BOOT_ID]
-    turn = await request.app[keys.TURN].state()
+    turn, media = await request.app[keys.TURN].state(), request.app[keys.RELAY].state
     try:
         async with asyncio.timeout(DATABASE_SECONDS), request.app[keys.DATABASE].connection() as connection:
             await connection.fetchval("select 1")
     except (DatabaseUnavailable, TimeoutError):
-        return answer(Health(status="database_unavailable", server=boot_id, turn=turn), 503)
-    return answer(Health(status="ok", server=boot_id, turn=turn))
+        return answer(Health(status="database_unavailable", server=boot_id, turn=turn, media=media), 503)
+    return answer(Health(status="ok", server=boot_id, turn=turn, media=media))
 
 
 async def metrics(request: web.Request) -> web.Response:

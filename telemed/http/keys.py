@@ -20,6 +20,7 @@ from telemed.identity.passwords import Passwords
 from telemed.media.backend import MediaBackend
 from telemed.media.checks import Checks
 from telemed.media.client import RelayClient
+from telemed.media.recording.recorder import Recorder
 from telemed.media.turn import IceServers
 from telemed.media.turn_probe import TurnProbe
 from telemed.settings import Settings
@@ -49,6 +50,7 @@ SEAT = web.RequestKey("SEAT", Guest)  # of a guest instead
 
 MEDIA = web.AppKey("MEDIA", MediaBackend)
 RELAY = web.AppKey("RELAY", RelayClient)
+RECORDER = web.AppKey("RECORDER", Recorder)
 CHECKS = web.AppKey("CHECKS", Checks)
 ICE_SERVERS = web.AppKey("ICE_SERVERS", IceServers)
 TURN = web.AppKey("TURN", TurnProbe)

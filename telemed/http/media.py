@@ -64,6 +64,7 @@ from telemed.metrics import REGISTRY
 from telemed.store.database import Database, DatabaseRefused
 
 OPEN_STATES = (State.LIVE, State.INTERRUPTED)  # in which pictures and sound may pass
+SLOTS = tuple(map(str, range(PICTURES)))
 OWNERS_SECONDS = 1.0  # a sign-in that ended loses its pictures within two seconds
 
 
@@ -109,7 +110,7 @@ async def play_slot(request: web.Request) -> web.StreamResponse:
     """POST /whep/{room}/slots/{slot}: begin to play whoever speaks in a room of many."""
     room = uuid_of(request, "room")
     slot = request.match_info["slot"]
-    if not slot.isdecimal() or len(slot) > 1 or int(slot) >= PICTURES:
+    if slot not in SLOTS:
         raise PublicationNotFound()
     await _permitted(request, "media.play", room, live=True)
     offer = await sdp(request, SDP)
@@ -303,6 +304,9 @@ ROUTES = (
     Route("POST", "/whep/{publication}", "media.play", play, "Play a publication",
           status=201, errors=(*_OFFER, PublicationNotFound, PublicationNotReady)),
     Route("OPTIONS", "/whep/{room}/slots/{slot}", "media.discover", discover, "What a slot takes; a preflight"),
+    Route("HEAD", "/whep/{room}/slots/{slot}", "media.discover", head, "Whether this is a WHEP endpoint"),
+    Route("GET", "/whep/{room}/slots/{slot}", "media.discover", look, "Nothing: a WHEP endpoint has no content",
+          status=204),
     Route("POST", "/whep/{room}/slots/{slot}", "media.play", play_slot, "Play whoever speaks in a room of many",
           status=201, errors=(*_OFFER, PublicationNotFound)),
     Route("OPTIONS", "/whep/resources/{resource}", "media.discover", discover, "A browser's preflight"),

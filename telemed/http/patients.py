@@ -11,9 +11,10 @@ from pydantic import Field, StringConstraints
 
 from telemed.consultation import consultations
 from telemed.errors import InvalidRequest, KeyDestroyed, NotFound
-from telemed.http import announce, keys
+from telemed.http import announce, keys, recordings
 from telemed.http.route import Body, Line, Route, answer, body, query, uuid_of
 from telemed.identity import policy
+from telemed.media.recording import kept
 from telemed.patient import consents, identifiers, merging, patients
 from telemed.patient.merging import NotProvisional, VisitOpen
 from telemed.patient.patients import Identifier, PatientMerged, Person, StillAttached
@@ -241,7 +242,13 @@ async def record_consent(request: web.Request) -> web.Response:
             purpose=wanted.purpose, given=wanted.given, version=wanted.version, language=wanted.language,
             given_by=wanted.given_by, witness_id=UUID(actor.id),
         )
+        stopped = await kept.withdraw(connection, patient.id) if _ends_recording(wanted) else []
+    await recordings.withdrawn(request.app, stopped)
     return answer(_consent(event), 201)
+
+
+def _ends_recording(wanted: ConsentNew) -> bool:
+    return wanted.purpose == "recording" and not wanted.given
 
 
 async def list_consents(request: web.Request) -> web.Response:

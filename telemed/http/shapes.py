@@ -48,7 +48,8 @@ class ConsultationShown(Body):
     """A consultation; times are UTC. ``station`` is null for a patient at home.
 
     ``phone_since``: it goes on by telephone since then; ``care_consent``: the patient's last word on care, null
-    when none was given; ``guests_waiting``: seats at the door; ``patient_here``: the station or a seat of the
+    when none was given, ``recording_consent`` that on recording; ``recording_since``: pictures and sound are recorded
+    since then; ``guests_waiting``: seats at the door; ``patient_here``: the station or a seat of the
     patient is connected.
     """
 
@@ -68,7 +69,9 @@ class ConsultationShown(Body):
     signed_at: datetime | None
     phone_since: datetime | None
     vitals_shared: bool
+    recording_since: datetime | None
     care_consent: bool | None
+    recording_consent: bool | None
     guests_waiting: int
     patient_here: bool
     attachment_id: UUID | None

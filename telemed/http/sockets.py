@@ -15,6 +15,7 @@ from telemed.consultation.pages import Pages
 from telemed.errors import NotFound, NotSignedIn
 from telemed.http import keys
 from telemed.http.announce import consultation_json, load, tell_consultation
+from telemed.http.congestion import prefer_bbr
 from telemed.http.middleware import cookie_name
 from telemed.http.route import Route, uuid_of
 from telemed.http.visits import visit_json
@@ -46,6 +47,7 @@ async def station_socket(request: web.Request) -> web.StreamResponse:
     # would count as lost. The uplink watches for silence itself.
     socket = web.WebSocketResponse(compress=False, max_msg_size=MESSAGE_BYTES)
     await socket.prepare(request)
+    prefer_bbr(request)
     await app[keys.INGEST].serve(Uplink(socket, station, sign_ins.token_hash(key), app[keys.INGEST].around))
     return socket
 
@@ -59,6 +61,7 @@ async def consultation_socket(request: web.Request) -> web.StreamResponse:
         await policy.require(connection, actor, "consultation_socket.open", room.target)
     socket = web.WebSocketResponse(compress=False, max_msg_size=PAGE_BYTES, heartbeat=HEARTBEAT_SECONDS)
     await socket.prepare(request)
+    prefer_bbr(request)
 
     page = ConsultationSocket(socket, actor, room, renewal(request), _watch_surroundings(app))
     app[PAGES].add(page)

@@ -69,7 +69,8 @@ class TicketShown(Body):
 
 
 class VisitShown(Body):
-    """A guest's own visit; ``position`` counts the people ahead while it waits. Times are UTC."""
+    """A guest's own visit; ``position`` counts the people ahead while it waits; ``recording_since`` is null while it is
+    not recorded. Times are UTC."""
 
     consultation: UUID
     seat: UUID
@@ -86,6 +87,7 @@ class VisitShown(Body):
     position: int | None
     vitals_shared: bool
     phone_since: datetime | None
+    recording_since: datetime | None
     name: str | None
     language: Language
     consent: bool
@@ -224,7 +226,7 @@ async def visit_json(app: web.Application, connection: Connection, seat_id: UUID
     visit = await visits.of_seat(connection, app[keys.SEALER], seat_id)
     same = (
         "seat_state", "role", "device", "state", "scheduled_at", "minutes", "server_now", "arrives_from", "position",
-        "vitals_shared", "phone_since", "name", "language", "consent",
+        "vitals_shared", "phone_since", "recording_since", "name", "language", "consent",
     )
     return VisitShown(
         consultation=visit.consultation_id, seat=visit.seat_id,

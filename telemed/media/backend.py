@@ -108,18 +108,22 @@ class Publisher:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One WHIP stream that can be played now. ``kinds`` is sorted: ("audio", "video")."""
+    """One WHIP stream that can be played now. ``kinds`` is sorted: ("audio", "video").
+
+    ``paused``: its publisher's line is too poor for the picture.
+    """
 
     id: str
     publisher: Publisher
     kinds: tuple[str, ...]
+    paused: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """As events and welcome messages carry it (docs/protocol.md section 4)."""
         who = self.publisher
         return {
             "id": self.id, "by": who.by, "participant": who.participant, "source": who.source,
-            "kinds": list(self.kinds),
+            "kinds": list(self.kinds), **({"paused": True} if self.paused else {}),
         }
 
 

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import asdict, fields
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from telemed.media import wire
 from telemed.media.backend import Role
@@ -24,6 +24,11 @@ SOCKET = "TELEMED_RELAY_SOCKET"  # environment of the relay: where the server li
 READY_SECONDS = 8.0  # to start; importing takes one on a quiet machine
 ANSWER_SECONDS = 5.0  # to answer; it takes a millisecond
 UNSENT_BYTES = 4_194_304  # waiting for a relay that does not read: it is dead, and is killed
+LOOK_SECONDS = 1.0  # between looks whether the relay has said anything; it does twice a second
+SILENT_LOOKS = 6  # in a row without a word: it hangs. However long this process itself was held up, that is one look
+
+
+RelayState = Literal["ok", "idle", "unavailable"]
 
 
 class RelayClient:
@@ -46,12 +51,19 @@ class RelayClient:
         self._starting = asyncio.Lock()
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._numbers = count(1)
+        self._silent_looks = 0
+        self._looking: asyncio.Task[None] | None = None
         self._stopped = False
 
     @property
     def pid(self) -> int | None:
         """The relay's process id, or None while there is none."""
         return None if self._kept is None else self._kept.pid
+
+    @property
+    def state(self) -> RelayState:
+        """``idle`` before it was first needed, ``unavailable`` while it is being started, else ``ok``."""
+        return "ok" if self._ready.is_set() else "idle" if self._listening is None else "unavailable"
 
     async def start(self) -> None:
         """Have a relay that is ready; returns at once when there is. Raises ``RelayUnavailable``."""
@@ -106,6 +118,8 @@ class RelayClient:
     async def stop(self) -> None:
         """End the process; idempotent."""
         self._stopped = True
+        if self._looking is not None:
+            self._looking.cancel()
         async with self._starting:
             await self._supervisor.stop()
             if self._listening is not None:
@@ -122,20 +136,37 @@ class RelayClient:
         self._listening = await asyncio.start_unix_server(self._connected, path)
         program = Program("relay", (sys.executable, "-m", "telemed.media.relay"), {SOCKET: path})
         self._kept = await self._supervisor.start(program)
+        self._looking = asyncio.create_task(self._look(), name="relay is heard")
+
+    async def _look(self) -> None:
+        """End a relay that lives and says nothing: it is started again as one that died."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self._silent_looks += 1
+            if self._writer is not None and self._silent_looks >= SILENT_LOOKS:
+                logger.error("the relay hangs and is killed")
+                self._kill()
+
+    def _kill(self) -> None:
+        process = None if self._kept is None else self._kept.process
+        if process is not None and process.returncode is None and not self._stopped:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """The relay's connection, for as long as it lasts."""
-        self._writer = writer
+        """The relay's connection, for as long as it lasts; the relay lives no longer."""
+        self._writer, self._silent_looks = writer, 0
         self._say({"do": "begin", "announced": self._announced, "number": self.number, "local_only": self._local_only})
         try:
             while True:
-                self._heard(await wire.read(reader, lambda message: self.on_tapped(message)))
+                self._heard(await wire.read(reader, self._hand_over))
         except wire.Broken:
             pass
         finally:
             self._ready.clear()
             self._writer = None
             writer.close()
+            self._kill()
             self._before = Counts(**asdict(self.counts))
             asked, self._asked = self._asked, {}
             for future in asked.values():
@@ -143,7 +174,11 @@ class RelayClient:
                     future.set_exception(RelayUnavailable())
             self.on_event({"event": "down"})
 
+    def _hand_over(self, message: bytes) -> None:
+        self.on_tapped(message)
+
     def _heard(self, message: dict[str, Any]) -> None:
+        self._silent_looks = 0
         if "answer" in message:
             future = self._asked.pop(message["answer"], None)
             if future is not None and not future.done():

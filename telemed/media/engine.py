@@ -55,6 +55,7 @@ class Engine(Protocol):
     """Carries packets between peers. ``on_event`` is told, from the running loop:
 
     ``{"event": "connected", "leg"}``; ``{"event": "gone", "leg", "why"}``, after which the leg is closed already;
+    ``{"event": "silent", "leg"}``: a publisher sends nothing; ``connected`` or ``gone`` follows;
     ``{"event": "level", "leg", "level"}``: a viewer's line carries the "high" or the "low" picture, or none ("paused");
     ``{"event": "slot", "leg", "publication"}``: what a slot shows from now on, None for nothing;
     ``{"event": "sender_report", "publication", "kind", "ntp_ms", "rtp"}``; ``{"event": "down"}``: every leg is gone.

@@ -37,7 +37,7 @@ from telemed.media.backend import (
 from telemed.media.engine import Engine
 from telemed.media.offer import Media, Offer, carried, read_fragment, read_offer, terms
 from telemed.media.relay.speakers import VOICES
-from telemed.media.session import Session
+from telemed.media.session import Session, pause
 from telemed.media.terms import Place
 
 logger = logging.getLogger(__name__)
@@ -117,12 +117,12 @@ class MediaPlane:
         wanted: dict[str, Media] = {"video": "VP8"}
         if slot < VOICES:
             wanted["audio"] = "opus"
-        carry = {
-            section.kind: wanted[section.kind]
-            for section in offer.sections
-            if section.direction in ("recvonly", "sendrecv") and section.kind in wanted
-            and wanted[section.kind] in carried(section)
-        }
+        carry: dict[str, Media] = {}
+        for section in offer.sections:
+            if section.direction in ("recvonly", "sendrecv") and section.kind in wanted:
+                if wanted[section.kind] not in carried(section):
+                    raise SdpUnsupported(reason="codec")
+                carry[section.kind] = wanted[section.kind]
         if not carry:
             raise SdpUnsupported(reason="direction")
         here = [one for one in self._sessions.values() if one.room == room and one.participant == participant]
@@ -264,14 +264,21 @@ class MediaPlane:
                     said = {"slot": session.slot, "publication": event["publication"]}
                     told = {"type": "slot", "participant": session.participant, **said}
                     self._rooms.publish(_topic(session.room), told)
+            case "level":
+                session = self._sessions.get(event["leg"])
+                if session is not None:
+                    said = {"publication": session.publication.id, "level": event["level"]}
+                    told = {"type": "picture", "participant": session.participant, **said}
+                    self._rooms.publish(_topic(session.room), told)
             case "connected":
                 session = self._sessions.get(event["leg"])
                 if session is not None and session.role == "publish" and session.publication.id not in self._live:
                     self._go_live(session)
-            case "gone":
+            case "silent" | "gone":
                 session = self._sessions.get(event["leg"])
                 if session is not None:
-                    self._spawn(self._end(session))
+                    over = self._take_off if event["event"] == "silent" else self._take_out
+                    self._spawn(self._close(over(session)))
             case "down":
                 logger.warning("the relay has ended; %d sessions with it", len(self._sessions))
                 self._spawn(self._end_all(list(self._sessions.values())))
@@ -309,18 +316,24 @@ class MediaPlane:
             return []
         closing = [session]
         if session.role == "publish":
-            if self._live.get(session.publication.id) is session:
-                del self._live[session.publication.id]
-                self._announce(session)
-            if session.publication.id not in self._live:  # else it lives on in its successor
-                closing += self._viewers_of(session)
-                for viewer in closing[1:]:
-                    del self._sessions[viewer.id]
+            closing += self._take_off(session)
         if not any(other.room == session.room for other in self._sessions.values()):
             watcher = self._watchers.pop(session.room, None)
             if watcher is not None:
                 watcher.cancel()
         return closing
+
+    def _take_off(self, session: Session) -> list[Session]:
+        """Publish it no more, and forget what plays it; these are to be closed."""
+        if self._live.get(session.publication.id) is session:
+            del self._live[session.publication.id]
+            self._announce(session)
+        if session.publication.id in self._live:  # it lives on in its successor
+            return []
+        viewers = self._viewers_of(session)
+        for viewer in viewers:
+            del self._sessions[viewer.id]
+        return viewers
 
     async def _end_all(self, sessions: list[Session]) -> None:
         await asyncio.gather(*(self._end(session) for session in sessions))
@@ -353,6 +366,10 @@ class MediaPlane:
             while True:
                 event = await listener.queue.get()
                 told: dict[str, Any] = {"state": "live"}
+                if event.get("type") == "paused":
+                    changed = pause(self._live.values(), room, event["participant"], event["sources"])
+                    if changed is not None:
+                        self._announce(changed)
                 if event.get("type") == "consultation":
                     told = event.get("consultation") or {}
                 state, clinician = told.get("state"), told.get("clinician")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from telemed.media.backend import Publication, Publisher, Role
@@ -41,7 +42,18 @@ class Session:
         if self.carry != former.carry:
             return False
         self.publication, former.publication = (
-            replace(former.publication, publisher=self.publication.publisher),
+            replace(former.publication, publisher=self.publication.publisher, paused=False),
             self.publication,
         )
         return True
+
+
+def pause(sessions: Iterable[Session], room: str, participant: str, sources: list[str]) -> Session | None:
+    """Note that the participant has paused these pictures of the room's and no others; one that was not so before."""
+    changed = None
+    for session in sessions:
+        publication = session.publication
+        who, paused = publication.publisher, publication.publisher.source in sources
+        if (session.room, who.participant) == (room, participant) and publication.paused != paused:
+            session.publication, changed = replace(publication, paused=paused), session
+    return changed

@@ -22,7 +22,7 @@ SQL = load_sql("patient")
 BATCH = 500  # keys of one round trip
 AT_WORK = ("waiting", "live", "interrupted")  # a visit that somebody may be in
 NO_STREAM = -1  # below every stream's id
-NO_FILE = UUID(int=0)  # below every file's id
+NO_FILE = UUID(int=0)  # below every file's and recording's id
 
 
 class NotProvisional(TelemedError):
@@ -76,6 +76,7 @@ async def merge(connection: Connection, sealer: Sealer, provisional_id: UUID, in
     await wrapping.write("merge_rooms_write", rooms)
     streams = await wrapping.all("merge_streams", provisional_id, NO_STREAM)
     files = await wrapping.all("merge_files", provisional_id, NO_FILE)
+    await wrapping.all("merge_recordings", provisional_id, NO_FILE)
     for name in ("merge_attachments", "merge_consultations", "merge_earlier", "merge_done"):
         await connection.execute(SQL[name], provisional_id, into_id)
     scheduled = tuple(row["id"] for row in held if row["state"] == "scheduled")

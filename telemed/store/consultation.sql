@@ -5,8 +5,9 @@ select consultation.id, consultation.organisation_id, consultation.station_id, c
        consultation.waiting_at, consultation.live_at, consultation.ended_at, consultation.signed_at,
        consultation.minutes, consultation.moved, consultation.walk_in, consultation.vitals_shared,
        consultation.phone_since, station.name as station_name, station.place as station_place,
+       case when consultation.state in ('live', 'interrupted') then consultation.recording_since end as recording_since,
        account.name as clinician_name, patient.sealed, patient.key_wrapped, attachment.id as attachment_id,
-       seconds.ids as second_ids, seconds.names as second_names, care.given as care_consent,
+       seconds.ids as second_ids, seconds.names as second_names, care.given as care_consent, recorded.given as recording_consent,
        (select count(*) from seat join ticket on ticket.id = seat.ticket_id
          where seat.consultation_id = consultation.id and seat.state = 'waiting'
            and ticket.revoked_at is null and ticket.expires_at > now()) as guests_waiting
@@ -31,6 +32,16 @@ left join lateral (
   ) said
   order by said.id desc limit 1
 ) care on true
+left join lateral (
+  select said.given
+  from (select patient.id union all select merged.id from patient merged where merged.merged_into = patient.id) who
+  cross join lateral (
+    select consent_event.id, consent_event.given from consent_event
+    where consent_event.patient_id = who.id and consent_event.purpose = 'recording'
+    order by consent_event.id desc limit 1
+  ) said
+  order by said.id desc limit 1
+) recorded on true
 
 -- name: one
 where consultation.id = $1

@@ -113,6 +113,15 @@ where consultation.patient_id = $1 and shared_file.id > $2 order by shared_file.
 update shared_file set key_wrapped = fresh.key from unnest($1::uuid[], $2::bytea[]) as fresh(id, key)
 where shared_file.id = fresh.id
 
+-- name: merge_recordings
+select recording.id, recording.key_wrapped from recording
+join consultation on consultation.id = recording.consultation_id
+where consultation.patient_id = $1 and recording.id > $2 order by recording.id limit $3
+
+-- name: merge_recordings_write
+update recording set key_wrapped = fresh.key from unnest($1::uuid[], $2::bytea[]) as fresh(id, key)
+where recording.id = fresh.id
+
 -- name: merge_rooms_write
 update consultation set room_key_wrapped = fresh.key from unnest($1::uuid[], $2::bytea[]) as fresh(id, key)
 where consultation.id = fresh.id

@@ -125,6 +125,7 @@ returning seat.id
 select seat.id as seat_id, seat.consultation_id, ticket.role, seat.device, seat.state as seat_state, seat.language,
        seat.name_sealed, ticket.id as ticket_id, ticket.name_sealed as ticket_name_sealed,
        consultation.state, consultation.scheduled_at, consultation.minutes, consultation.vitals_shared,
+       case when consultation.state in ('live', 'interrupted') then consultation.recording_since end as recording_since,
        consultation.phone_since, consultation.place_sealed, now() as server_now,
        consultation.scheduled_at - make_interval(secs => $2) as arrives_from,
        organisation.name as organisation_name, organisation.phone as organisation_phone,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Final
+from uuid import UUID
 
 import structlog
 
@@ -39,6 +40,11 @@ class Ingest:
             asyncio.create_task(self._watch_sensors(), name="sensors"),
         )
 
+    def source_of(self, station_id: int) -> UUID | None:
+        """The clock of the station's program that is connected; None while none is."""
+        uplink = self._uplinks.get(station_id)
+        return None if uplink is None else uplink.source
+
     def close_sockets(self) -> None:
         """The server stops: let every station go."""
         for uplink in tuple(self._uplinks.values()):
@@ -73,7 +79,8 @@ class Ingest:
         try:
             if older is not None:
                 older.end(NewerConnection())
-                await self._audit_takeover(uplink, older)
+                if older.source != uplink.source:  # else the same run of the program, whose line broke
+                    await self._audit_takeover(uplink, older)
             await uplink.run()
         finally:
             if self._uplinks.get(station_id) is uplink:

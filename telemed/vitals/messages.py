@@ -152,6 +152,7 @@ class Status(Message):
     call: Call
     scenario: Annotated[str, Field(max_length=40)] | None = None
     loop: Loop | None = None
+    paused: Annotated[list[Literal["camera", "exam"]], Field(max_length=2)] = []
     state: Literal["recording", "spool_full"] = "recording"
 
 

@@ -35,6 +35,7 @@ from telemed.vitals.fixes import last_fix, micros
 from telemed.vitals.hello import read_hello
 from telemed.vitals.lanes import Lane, Lanes, where
 from telemed.vitals.messages import FROM_STATION, Announce, ClockAnswer, Hello, Provisional, Status
+from telemed.vitals.paused import Paused
 from telemed.vitals.streams import open_stream
 from telemed.vitals.trouble import trouble
 
@@ -77,6 +78,7 @@ class Uplink:
         self._told: tuple[UUID | None, str] = (None, "")
         self._topic: asyncio.Task[None] | None = None
         self._topic_id: UUID | None = None
+        self._paused = Paused(around.rooms, station.id)
 
     # The life of a connection.
 
@@ -181,6 +183,7 @@ class Uplink:
                 self._chore.set()
             case Status() as status:
                 self._say_present(status.model_dump(exclude={"type"}))
+                self._paused.say(self._topic_id, status.paused)
             case Hello():
                 raise MessageInvalid(field="type")
 

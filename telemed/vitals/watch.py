@@ -54,7 +54,8 @@ log = structlog.get_logger(__name__)
 CHECK_SECONDS: Final = 1.0  # between two looks at sign-in and policy; sockets end within two seconds
 WRITE_SECONDS: Final = 10.0  # a message that cannot be written for so long has no reader
 HEARTBEAT_SECONDS: Final = 10.0  # a ping; without its pong after half of it the page is gone
-SENT_ON: Final = frozenset({"sender_report", "chat", "mute"})  # passed on at once, without another look
+# Passed on at once, without another look.
+SENT_ON: Final = frozenset({"sender_report", "chat", "mute", "picture", "slot"})
 MESSAGES_WAITING: Final = 8  # in a page's mailbox; with more no further lines of chat are read for it
 
 

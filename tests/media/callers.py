@@ -41,7 +41,7 @@ def stream(kind: str) -> Stream:
 
 class Caller:
     """One peer. ``received`` are RTP packets in the clear; ``controls`` decrypted RTCP; ``sent`` SRTP as it went over
-    the line; ``foreign`` counts datagrams that came and are not the relay's."""
+    the line; ``foreign`` counts media datagrams that came and are not the relay's."""
 
     def __init__(self, *kinds: str, host: str = "127.0.0.1") -> None:
         self.name = f"leg{next(_numbers)}"
@@ -150,6 +150,7 @@ class Caller:
         self.hush()
         if self.socket.fileno() >= 0:
             self._shut()
+            self._ending = asyncio.ensure_future(self.handshake.close())  # nobody hears it
 
     async def leave(self) -> None:
         """Say goodbye and be gone."""
@@ -166,6 +167,7 @@ class Caller:
         opened = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET, socket.SOCK_DGRAM)
         opened.setblocking(False)
         opened.bind((self._host, 0))
+        self._tied = False
         self._loop.add_reader(opened, self._readable)
         return opened
 
@@ -181,7 +183,10 @@ class Caller:
 
     def _send(self, data: bytes) -> None:
         with contextlib.suppress(OSError):  # the relay is gone, or the way is full: lost
-            self.socket.sendto(data, self.address)
+            if not self._tied:  # a port is soon given again: who still sends to the peer before is not heard
+                self.socket.connect(self.address)
+                self._tied = True
+            self.socket.send(data)
 
     def _readable(self) -> None:
         while True:
@@ -211,8 +216,7 @@ class Caller:
                 self.controls.append(clear)
             else:
                 self.received.append(rtp.parse_rtp(clear))
-        else:
-            self.foreign += 1
+        # else it came in one go with the end of the handshake, whose keys are not worked out yet: lost
 
 
 class Calls:

@@ -160,7 +160,7 @@ async def test_the_publisher_hears_how_it_is_received_and_what_it_may_send(plane
     assert compound[8:12] == SSRC.to_bytes(4, "big")
 
 
-async def test_a_silent_publisher_is_closed_and_its_viewers_with_it(
+async def test_a_silent_publisher_is_taken_off_with_its_viewers_and_comes_back_by_itself(
     plane: Any, wait: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     station = plane.listen()
@@ -174,7 +174,15 @@ async def test_a_silent_publisher_is_closed_and_its_viewers_with_it(
     await wait(lambda: plane.media.stats().publications == 0, "the publication is removed")
     await wait(lambda: viewer.pc.connectionState == "closed", "the viewer is told goodbye")
     assert station.queue.get_nowait() == {"type": "publications", "publications": []}
-    assert not plane.media._sessions
+    assert [one.role for one in plane.media._sessions.values()] == ["publish"]
+    await send(publisher, range(3))
+    await wait(lambda: plane.media.stats().publications == 1, "it is there again, by the same connection")
+    (back,) = station.queue.get_nowait()["publications"]
+    assert back["id"] == publisher.resource.publication.id
+    await plane.viewer(publisher, "video")
+    monkeypatch.setattr(relay, "KEPT_SECONDS", 0.5)
+    await wait(lambda: not plane.media._sessions, "and gone for good when it stays silent")
+    await wait(lambda: publisher.pc.connectionState == "closed", "which it is told")
 
 
 @pytest.mark.parametrize("state", ["ended", "cancelled"])

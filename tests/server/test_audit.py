@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from telemed.http import keys
 from telemed.identity.policy import POLICY
+from tests.server.short_recording import a_recording
 
 
 async def rows(server: Any) -> list[dict[str, Any]]:
@@ -35,6 +36,7 @@ async def world(server: Any) -> dict[str, str]:
         data=b"demo text", headers={"Content-Type": "text/plain"},
     )
     assert status == 201, line
+    recording = await a_recording(server.app, UUID(consultation["id"]))
     patient, one = f"/api/v1/patients/{server.seed.patients[0]}", f"/api/v1/consultations/{consultation['id']}"
     return {
         "GET /api/v1/patients": "/api/v1/patients",
@@ -50,6 +52,8 @@ async def world(server: Any) -> dict[str, str]:
         "GET /api/v1/consultations/{id}/chat": f"{one}/chat",
         "GET /api/v1/consultations/{id}/files/{file}": f"{one}/files/{line['file']['id']}",
         "GET /api/v1/consultations/{id}/waves": f"{one}/waves?kind=ecg&from_us=0&to_us=1000000&view=raw",
+        "GET /api/v1/consultations/{id}/recordings": f"{one}/recordings",
+        "GET /api/v1/recordings/{id}": f"/api/v1/recordings/{recording}",
         "GET /api/v1/attachments": f"/api/v1/attachments?station_id={server.seed.station_id}",
     }
 
@@ -64,8 +68,9 @@ async def test_every_read_of_a_patient_is_one_row(server: Any) -> None:
     for name, path in paths.items():
         client = await server.client("operator" if "attachments" in name else "clinician")
         before = len(await rows(server))
-        status, answer = await client.get(path)
-        assert status == 200, (name, answer)
+        async with client.http.get(path) as response:
+            assert response.status == 200, (name, await response.read())
+            await response.read()
         added = (await rows(server))[before:]
         assert len(added) == 1, name
         patient = server.seed.patients[0]

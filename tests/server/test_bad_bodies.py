@@ -134,6 +134,7 @@ def whole_bodies(seed: Any) -> dict[str, dict[str, Any]]:
         "consultation.handover": {"clinician_id": account},
         "consultation.phone": {"on": True},
         "consultation.share_vitals": {"shared": True},
+        "recording.switch": {"on": False},
         "consultation.sign": {"text": "x"},
         "consultation.amend": {"text": "x", "reason": "x"},
         "note.draft": {"text": "x"},

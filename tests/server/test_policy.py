@@ -14,6 +14,7 @@ import aiohttp
 
 from telemed.http import keys
 from telemed.http.route import Route
+from tests.server.short_recording import a_recording
 
 PLACE = {"address": "Demo village 1", "phone": ""}
 
@@ -63,6 +64,9 @@ GRANTED: dict[str, str] = {
     "POST /api/v1/consultations/{id}/handover": "CO",
     "POST /api/v1/consultations/{id}/phone": "CO",
     "POST /api/v1/consultations/{id}/vitals": "C",
+    "POST /api/v1/consultations/{id}/recording": "C",
+    "GET /api/v1/consultations/{id}/recordings": "CI",
+    "GET /api/v1/recordings/{id}": "CI",
     "GET /api/v1/consultations/{id}/calendar": "CO",
     "GET /api/v1/consultations/{id}/place": "CIO",
     "PUT /api/v1/consultations/{id}/place": "CIO",
@@ -114,6 +118,10 @@ GRANTED: dict[str, str] = {
     "HEAD /whep/{publication}": EVERYBODY,
     "GET /whep/{publication}": EVERYBODY,
     "POST /whep/{publication}": "cwS" + ROOM,
+    "OPTIONS /whep/{room}/slots/{slot}": EVERYBODY,
+    "HEAD /whep/{room}/slots/{slot}": EVERYBODY,
+    "GET /whep/{room}/slots/{slot}": EVERYBODY,
+    "POST /whep/{room}/slots/{slot}": "S" + ROOM,
     "OPTIONS /whep/resources/{resource}": EVERYBODY,
     "GET /whep/resources/{resource}": EVERYBODY,
     "PATCH /whep/resources/{resource}": "cwS" + ROOM,
@@ -187,6 +195,7 @@ class World:
         invited = {"account_id": self.ids["demo-clinician-3"]}
         path = f"/api/v1/consultations/{consultation['id']}/participants"
         assert (await self.clients["C"].post(path, invited))[0] in (200, 201)
+        self.ids["recording"] = await a_recording(server.app, UUID(consultation["id"]))
         _, key = await self.clients["A"].post(f"/api/v1/stations/{seed.station_id}/keys")
         self.ids["key"] = key["id"]
 
@@ -227,6 +236,7 @@ class World:
             "/accounts/": self.ids["demo-victim"], "/stations/": str(self.seed.station_id),
             "/patients/": str(self.seed.patients[1]), "/consultations/": self.ids["consultation"],
             "/attachments/": self.ids["attachment"], "/sign-ins/": "0" * 24,
+            "/recordings/": self.ids["recording"],
         }
         for part, value in objects.items():
             if part in path:
@@ -234,7 +244,8 @@ class World:
         for part, value in {
             "{key_id}": self.ids["key"], "{room}": self.ids["consultation"], "{ticket}": self.ids["ticket"],
             "{seat}": self.ids["seat"], "{account_id}": self.ids["demo-clinician-3"], "{resource}": "nothing",
-            "{publication}": str(uuid4()), "{check}": str(uuid4()), "/files/{file}": f"/files/{uuid4()}",
+            "{publication}": str(uuid4()), "{check}": str(uuid4()), "{slot}": "0",
+            "/files/{file}": f"/files/{uuid4()}",
             "/{file}": "/no.js",
         }.items():
             path = path.replace(part, value)
@@ -266,6 +277,7 @@ class World:
             "POST /api/v1/consultations/{id}/handover": {"clinician_id": str(uuid4())},
             "POST /api/v1/consultations/{id}/phone": {"on": False},
             "POST /api/v1/consultations/{id}/vitals": {"shared": False},
+            "POST /api/v1/consultations/{id}/recording": {"on": False},
             "PUT /api/v1/consultations/{id}/place": PLACE,
             "POST /api/v1/consultations/{id}/participants": {"account_id": self.ids["demo-clinician-3"]},
             "POST /api/v1/consultations/{id}/tickets": {"role": "relative", "language": "bg"},
@@ -295,6 +307,8 @@ class World:
             raw, headers["Content-Type"] = {"data": "v=0"}, "application/sdp"
         elif name.endswith("/files"):
             raw, headers["Content-Type"] = {"data": b"x"}, "text/plain"
+        elif "/recordings/" in name:
+            headers["Range"] = "bytes=999999-"  # whoever may have its bytes is told that there are no such
         status, answer = await client.send(method, self.path_of(name), self.body_of(name), headers=headers, **raw)
         if name == "POST /api/v1/visit/leave" and status == 200:
             assert (await client.join(self.tickets[who]))[0] == 201  # what follows is tried on guests that are here

@@ -15,6 +15,7 @@ from telemed.http import keys
 VISIT = {
     "consultation", "seat", "seat_state", "role", "device", "state", "organisation", "clinician", "scheduled_at",
     "minutes", "server_now", "arrives_from", "position", "vitals_shared", "phone_since", "name", "language",
+    "recording_since",
     "consent", "place",
 }
 

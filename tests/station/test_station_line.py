@@ -23,6 +23,7 @@ from telemed_station.spool import Chunk, SpooledStream
 from telemed_station.spool_thread import SpoolThread
 from telemed_station.uplink import Address, Uplink
 
+from telemed.vitals.clock import ASK_SECONDS
 from telemed.vitals.uplink import SILENT_SECONDS
 
 
@@ -106,9 +107,8 @@ async def test_a_server_that_does_not_read_is_not_dead(
     assert next(line["reason"] for line in logs if line["event"] == "disconnected") == "silence"
 
 
-def test_the_server_notices_silence_first() -> None:
-    """So that a station that comes back finds its place free, and is not audited as a second program."""
-    assert uplink.SILENCE_S > 2 * SILENT_SECONDS
+def test_a_question_that_a_poor_line_repeats_is_no_silence() -> None:
+    assert uplink.SILENCE_S > ASK_SECONDS + 2
     assert uplink.SEND_S > 2 * SILENT_SECONDS
 
 

@@ -187,6 +187,7 @@ async def test_what_is_anothers_is_refused_and_audited(clinic: Any, support: Any
     assert (await answered(station, ours))[0] == "kept"
     seed = clinic.server.seed
     made = await attach(clinic)  # ours ends; this one a person opened
+    ago_us = station.stamp() - 60 * SECOND
     await write_fix(clinic.server.database, other.source, stranger.station_id, Fix(support.now_us(), 0, 9), None)
     forged = [
         {**theirs, "source": str(station.source)}, {**ours, "patient": str(uuid4())},
@@ -196,7 +197,7 @@ async def test_what_is_anothers_is_refused_and_audited(clinic: Any, support: Any
         person(station, attachment=made["id"], patient=str(seed.patients[0]), to_us=station.stamp()),
         # Wholly inside what is another's already, or nothing at all.
         person(station, from_us=ours["from_us"] + SECOND, to_us=ours["from_us"] + 2 * SECOND),
-        person(station, from_us=station.stamp() - 60 * SECOND, to_us=station.stamp() - 60 * SECOND),
+        person(station, from_us=ago_us, to_us=ago_us),
         person(station, source=str(uuid4()), to_us=station.stamp() - 90 * SECOND, to_source=str(station.source)),
     ]
     count = await rows(clinic, "select (select count(*) from patient), (select count(*) from attachment)")

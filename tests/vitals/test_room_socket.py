@@ -289,7 +289,7 @@ async def test_publications_reach_those_who_were_let_in(clinic: Any) -> None:
     rooms = clinic.server.app[keys.ROOMS]
     topic = f"consultation:{visit.consultation}"
     rooms.publish(topic, {"type": "publications", "publications": [{**shown, "address": "canary"}]})
-    rooms.publish(topic, {"type": "sender_report", "publication": shown["id"], "kind": "audio", "ssrc": 1,
+    rooms.publish(topic, {"type": "sender_report", "publication": shown["id"], "kind": "audio",
                           "ntp_ms": 1.0, "rtp": 2, "address": "canary"})
     for page in (pages[0], staff):
         assert (await page.said("publications"))["publications"] == [shown]

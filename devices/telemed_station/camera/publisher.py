@@ -8,10 +8,12 @@ from typing import Literal
 import aiohttp
 import structlog
 
+from telemed_station.camera.encoders import encoder_for
 from telemed_station.camera.keeper import Keeper, Over
 from telemed_station.camera.resource import MediaSession, State
 from telemed_station.camera.sources import Sources
-from telemed_station.camera.stamps import stamp_reports
+from telemed_station.camera.stamps import encode_by, stamp_reports
+from telemed_station.camera.thrift import Thrift
 from telemed_station.camera.ways import Ways
 from telemed_station.errors import CameraUnavailable
 
@@ -29,9 +31,10 @@ class Camera:
 
     def __init__(
         self, http: aiohttp.ClientSession, server: str, key: str, sources: Sources, source: SourceName = "camera",
-        ways: Ways | None = None,
+        ways: Ways | None = None, thrift: Thrift | None = None,
     ) -> None:
         self.source = source
+        self._thrift = thrift or Thrift()
         self._http = http
         self._server = server
         self._key = key
@@ -46,6 +49,11 @@ class Camera:
     def state(self) -> State:
         """Whether the picture is on its way."""
         return self._session.state if self._session is not None else "idle"
+
+    @property
+    def paused(self) -> bool:
+        """Whether the line is too poor for its picture."""
+        return self._thrift.paused
 
     def publish(self, incarnation: str, room: str | None, *, listed: bool) -> None:
         """Publish to ``room`` of the server's run ``incarnation``, or to nobody.
@@ -71,15 +79,17 @@ class Camera:
             raise OSError(error.code) from error
         if not tracks:
             await asyncio.Event().wait()  # no camera, no microphone: nothing until something else is wanted
+        self._thrift.anew()
         session = self._session = MediaSession(self._http, self._server, self._key, self._ways, way)
         try:
             for track in tracks:
                 sender = session.peer.addTrack(track)
+                encode_by(sender, lambda codec: encoder_for(codec, self._thrift))
                 stamp_reports(sender, track.capture_us)
                 track.on("ended", session.ended.set)
             await session.open(f"/whip/{room}?source={self.source}")
             log.info("publishing", room=room, source=self.source)
-            await session.ended.wait()
+            await session.unheard()
             raise Over("the connection ended")
         finally:
             self._session = None

@@ -15,13 +15,18 @@ import aiohttp
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtcconfiguration import RTCBundlePolicy
 
+from telemed_station.camera.body import whole
 from telemed_station.camera.stamps import addresses_for
 from telemed_station.camera.ways import Way, Ways
 
-POST_S = 8.0  # the server sets both descriptions and gathers; it resolves no names
+POST_S = 8.0  # the server may have to start its relay first
 CONNECT_S = 8.0  # ICE and DTLS: a handful of round trips
 CLOSE_S = 3.0  # aiortc's close can wait for a transport that never tells
 DELETE_S = 2.0
+# The server says twice a second how it receives. For 40 s it keeps a connection that brings nothing: a line that is
+# back by then goes on where it was, without a handshake. Of a connection that it has lost the uplink tells earlier.
+SILENT_S = 40.0
+LOOK_S = 0.5
 ANSWER_BYTES_MAX = 65_536
 
 State = Literal["idle", "connecting", "connected"]
@@ -73,6 +78,27 @@ class MediaSession:
             self._ways.failed(self._way)
             raise
 
+    async def unheard(self) -> None:
+        """Return when the connection has ended, or the other side does not say any more how it receives.
+
+        ICE itself would notice only after half a minute. Who never says it is not waited for.
+        """
+        loop = asyncio.get_running_loop()
+        last, since = None, loop.time()
+        while not self.ended.is_set():
+            said = None
+            for sender in self.peer.getSenders():
+                for one in (await sender.getStats()).values():
+                    if one.type == "remote-inbound-rtp" and (said is None or one.timestamp > said):
+                        said = one.timestamp
+            if said != last:
+                last, since = said, loop.time()
+            elif said is not None and loop.time() - since > SILENT_S:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self.ended.wait()
+
     async def close(self, *, tell: bool = True) -> None:
         """End the session; with ``tell`` also the server's resource."""
         self.ended.set()
@@ -97,7 +123,7 @@ class MediaSession:
             location = urljoin(url, reply.headers.get("Location", ""))
             if location != url and urlsplit(location)[:2] == urlsplit(url)[:2]:  # our key is for this server alone
                 self._location = location
-            body = await reply.content.read(ANSWER_BYTES_MAX)
+            body = await whole(reply, ANSWER_BYTES_MAX)
         return body.decode()
 
     def _changed(self) -> None:

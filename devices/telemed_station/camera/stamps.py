@@ -1,9 +1,12 @@
 """The only file of the station that touches private names of aiortc and aioice.
 
-Two touches, checked by ``check_contract`` so that an upgrade that moves them fails loudly:
+Four touches, checked by ``check_contract`` so that an upgrade that moves them fails loudly:
 
 * aiortc's sender report carries the time of *sending*, 8 to 100 ms after the capture. ``stamp_reports`` replaces its
   NTP time by the capture time of the frame whose RTP timestamp it names, and drops reports sent before the first.
+* aiortc makes each encoder itself, of its own kinds. ``encode_by`` has a sender use ours.
+* aioice takes a connection for dead after six questions that nobody answered, 27 to 39 s. It asks ten times: a cut of
+  half a minute is no end (RFC 7675 section 5.1 has 30 s; the peer is our own server, which is asked by TLS as well).
 * aioice never offers 127.0.0.1. ``addresses_for`` offers it, alone, where the server is on this machine.
 """
 
@@ -20,12 +23,19 @@ from typing import Any
 
 import aioice.ice
 from aiortc import RTCRtpSender
+from aiortc.codecs.base import Encoder
 from aiortc.rtp import RtcpSrPacket
 
 FRAMES_KEPT = 200  # frames between encoding and their report: some 10 s of picture, 4 s of sound
+CONSENT_FAILURES = 10  # 45 to 65 s
 NTP_EPOCH_S = 2_208_988_800  # 1900 to 1970 (RFC 5905 section 6)
 _RTP_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"
 _PACKETS = "_RTCRtpSender__packet_count"
+_ENCODER = "_RTCRtpSender__encoder"
+USES = (
+    "self.__rtp_timestamp = packet.timestamp", "self.__packet_count += 1", "if self.__encoder is None:",
+    "self.__encoder.target_bitrate = bitrate", "self.__encoder.encode, data, force_keyframe", "if not payloads:",
+)  # fmt: skip
 
 CONTRACT = (
     (RTCRtpSender, "_next_encoded_frame", ("self", "codec")),
@@ -46,8 +56,9 @@ def check_contract() -> None:
         if tuple(inspect.signature(member).parameters) != parameters:
             wrong.append(name)
     source = inspect.getsource(RTCRtpSender)
-    wrong += [name for name in ("self.__rtp_timestamp = packet.timestamp", "self.__packet_count += 1")
-              if name not in source]  # fmt: skip
+    wrong += [use for use in USES if use not in source]
+    if "failures >= CONSENT_FAILURES" not in inspect.getsource(aioice.ice.Connection):
+        wrong.append("CONSENT_FAILURES")
     if wrong:
         raise AdapterMismatch(f"not as expected: {', '.join(wrong)}")
 
@@ -97,6 +108,24 @@ def stamp_reports(sender: RTCRtpSender, capture_us: Callable[[int], int]) -> Non
     sender._next_encoded_frame = next_encoded_frame  # type: ignore[method-assign]
     sender._send_rtcp = send_rtcp  # type: ignore[method-assign]
 
+
+def encode_by(sender: RTCRtpSender, make: Callable[[str], Encoder | None]) -> None:
+    """Have the sender encode by what ``make`` gives for its codec's name; by aiortc's own where that is None.
+
+    The encoder is told what the receiver can take (REMB) by its ``target_bitrate``; frames of which it gives no packet
+    are left out.
+    """
+    encode = sender._next_encoded_frame
+
+    async def next_encoded_frame(codec: Any) -> Any:
+        if getattr(sender, _ENCODER) is None:
+            setattr(sender, _ENCODER, make(codec.name))
+        return await encode(codec)
+
+    sender._next_encoded_frame = next_encoded_frame  # type: ignore[method-assign]
+
+
+aioice.ice.CONSENT_FAILURES = CONSENT_FAILURES
 
 _loopback_only: ContextVar[bool] = ContextVar("telemed_station_loopback_only", default=False)
 _host_addresses = aioice.ice.get_host_addresses

@@ -16,6 +16,8 @@ from typing import Any
 import aiohttp
 from aiortc import RTCIceServer
 
+from telemed_station.camera.body import whole
+
 ASK_S = 3.0  # for the list and its credential: an attempt waits no longer before it goes on without
 REACH_S = 2.0  # for a TCP connection to a TURN server, before aioice is let wait for it
 ANSWER_BYTES_MAX = 16_384
@@ -77,7 +79,7 @@ class Ways:
                 self._http.get(self._url, headers=self._headers, allow_redirects=False) as reply,
             ):
                 if reply.status == 200:
-                    return _places(json.loads(await reply.content.read(ANSWER_BYTES_MAX)))
+                    return _places(json.loads(await whole(reply, ANSWER_BYTES_MAX)))
         return []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 COUNTS_SECONDS = 0.5  # between reports of the counts
 UNTAKEN_BYTES = 8_388_608  # of taps that the server has not read: 4 s of twenty pictures; more is left out
+UNREAD_BYTES = 16_777_216  # of all that is said: twice what taps may leave there
 FAILED_STATUS = 70  # of a relay that met a fault of its own (sysexits.h, EX_SOFTWARE)
 
 
@@ -36,8 +38,12 @@ class Service:
         relay.on_tapped = self._tapped
 
     def say(self, message: dict[str, Any]) -> None:
-        """Tell the server."""
-        if not self._writer.is_closing():
+        """Tell the server. One that reads nothing any more is taken for dead."""
+        if self._writer.is_closing():
+            return
+        if self._writer.transport.get_write_buffer_size() > UNREAD_BYTES:
+            self._writer.transport.abort()
+        else:
             self._writer.write(wire.packed(message))
 
     def _tapped(self, message: bytes) -> None:
@@ -100,7 +106,9 @@ async def run(path: str) -> None:
     try:
         relay = Relay(tuple(begin["announced"]), begin["number"], local_only=begin["local_only"])
     except PortUnavailable as error:
-        sys.exit(f"telemed relay: {error.strerror}. Free the port or set TELEMED_MEDIA_PORT to another one.")
+        taken = error.errno == errno.EADDRINUSE
+        advice = "Free the port or set TELEMED_MEDIA_PORT to another one." if taken else "See TELEMED_PUBLIC_ADDRESS."
+        sys.exit(f"telemed relay: {error.strerror}. {advice}")
     # What is there now stays: the collector need not look at it again and again between two packets.
     gc.collect()
     gc.freeze()

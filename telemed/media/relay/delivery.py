@@ -20,6 +20,7 @@ FIRST_SEQUENCE = (1024, 30_000)
 RESENDS_A_SECOND = 500  # for one viewer; three times what 720p sends
 SPANS = 3  # kept for resending: the one now and those just before a change
 MEDIA = 2**48  # above any unrolled number
+HALF = 2**31  # of the timestamps: more than so many ahead is behind (RFC 3550 section 5.1)
 
 
 @dataclass(slots=True)
@@ -53,6 +54,7 @@ class Delivery:
         self.octets = 0
         self.spans: list[Span] = []
         self.last = (0, 0)  # unrolled sequence number and timestamp last sent in spans that are over
+        self._line = 0  # what is added to the time line of what is sent now
         self._resend_second = 0
         self._resent = 0
         self._rtx_sequence = secrets.randbelow(FIRST_SEQUENCE[1])
@@ -70,10 +72,15 @@ class Delivery:
         else:
             sequence, last_time = self.last
             offset = sequence + 1 - first
-            # Layers of one picture have one time line already: nothing is added then, and reports stay true.
             same = self.spans[-1].source.kind == source.kind and self._one_line(source)
-            expected = last_time + round(pause_s * source.clock_hz)
-            time_offset = self.spans[-1].time_offset if same else (expected - timestamp) & 0xFFFFFFFF
+            if not same:
+                self._line = (last_time + round(pause_s * source.clock_hz) - timestamp) & 0xFFFFFFFF
+            # Layers of one picture have one time line already: nothing is added then, and reports stay true. But a
+            # whole picture of the frame that was sent last must not be as old as that one, or older by a rounding:
+            # decoders pass it over. It is one tick younger, as long as this span lasts.
+            time_offset = self._line
+            if (timestamp + time_offset - last_time - 1) & 0xFFFFFFFF >= HALF:
+                time_offset = (last_time + 1 - timestamp) & 0xFFFFFFFF
         self.spans = [*self.spans[-SPANS + 1 :], Span(source, first, offset, time_offset)]
 
     def resent(self, sequence: int, now_s: float) -> bytes | None:

@@ -27,12 +27,13 @@ SLOTS = 1024  # packets at once: 1.6 MiB, which stays in the processor's second 
 SLOT_BYTES = 1_664  # the longest datagram received, 1,500 bytes, with libsrtp's longest trailer; whole cache lines
 PAYLOAD_BYTES = SLOT_BYTES - 12 - 148  # RTP header, libsrtp's longest trailer
 HEADER_BYTES = 12  # RFC 3550 section 5.1, no extension, no contributing sources
-SEGMENTS = 48  # packets in one message: 48 × 1,250 < 65,507, and below the kernel's 64 (UDP_MAX_SEGMENTS)
-MESSAGE_BYTES = 65_507 - 20  # of all of them: IPv4's longest less its headers (RFC 791, RFC 768), and IPv6's 20 more
-ADDED_BYTES = 12 + 16  # to a payload: the RTP header and the longest trailer here
+SEGMENTS = 48  # packets in one message: 48 × 1,232 is below IPv4's 65,507, and below the kernel's 64 (UDP_MAX_SEGMENTS)
+CUT_BYTES = 1_280 - 48 - 12 - 16  # payload of a packet that may be cut off: every path carries it (RFC 8200 section 5)
+UNCUT_IN_A_ROW = 16  # messages that the kernel would not cut: it cannot. Fewer may be one viewer's narrow path
 SOL_UDP, UDP_SEGMENT = 17, 103  # linux/udp.h
 NAME_BYTES = 28  # struct sockaddr_in6
-# What a kernel or a network card that cannot cut says: EINVAL (no such option), EIO (no checksums), EMSGSIZE.
+# What a kernel, a network card or a narrow path that cannot cut says: EINVAL (no such option), EIO (no checksums),
+# EINVAL or EMSGSIZE (the packet is longer than the path's).
 CANNOT_CUT = (errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP)
 
 _HEADER = np.dtype([("first", "u1"), ("type", "u1"), ("sequence", ">u2"), ("time", ">u4"), ("ssrc", ">u4")])
@@ -74,7 +75,8 @@ class Group:
         names = np.zeros((self.count, NAME_BYTES), np.uint8)
         for at, row in enumerate(rows):
             names[at, : len(row.address)] = np.frombuffer(row.address, np.uint8)
-        self.names = names
+        self._names = names
+        self.names_at = (names.ctypes.data + np.arange(self.count) * NAME_BYTES).astype(np.uint64)
         self.name_length = len(rows[0].address)
 
 
@@ -96,13 +98,15 @@ def sockaddr(address: tuple[Any, ...]) -> bytes:
 
 
 def runs(packets: Sequence[RtpPacket]) -> list[Sequence[RtpPacket]]:
-    """The packets cut so that in each part all are of one length, but the last, which may be shorter."""
+    """The packets cut so that in each part all are of one length, but the last, which may be shorter.
+
+    One longer than ``CUT_BYTES`` is a part by itself.
+    """
     found: list[Sequence[RtpPacket]] = []
     start = 0
     for at in range(1, len(packets) + 1):
         first = len(packets[start].payload)
-        most = min(SEGMENTS, MESSAGE_BYTES // (first + ADDED_BYTES))
-        whole = at < len(packets) and at - start < most
+        whole = at < len(packets) and at - start < SEGMENTS and first <= CUT_BYTES
         if whole and len(packets[at - 1].payload) == first and len(packets[at].payload) <= first:
             continue
         found.append(packets[start:at])
@@ -121,6 +125,7 @@ class Fanout:
 
     def __init__(self, cuts: bool = True, sendmmsg: Call | None = None) -> None:
         self.cuts = cuts
+        self._uncut = 0  # messages in a row that the kernel would not cut
         memory, self._packets, lengths, self._length_at = slots(SLOTS, SLOT_BYTES)
         self._bytes = np.frombuffer(memory, np.uint8).reshape(SLOTS, SLOT_BYTES)
         self._headers = np.ndarray((SLOTS,), _HEADER, memory, strides=(SLOT_BYTES,))
@@ -130,6 +135,10 @@ class Fanout:
         self._parts[:, 0] = self._bytes.ctypes.data + np.arange(SLOTS) * SLOT_BYTES
         self._messages = np.zeros(SLOTS, _MESSAGE)
         self._control = np.zeros(_CONTROL.size, np.uint8)
+        # Asked of numpy once: each time costs as much as a packet.
+        self._parts_at, self._messages_at = self._parts.ctypes.data, self._messages.ctypes.data
+        self._control_at = self._control.ctypes.data
+        self._part_at = (self._parts_at + np.arange(SLOTS) * 16).astype(np.uint64)
         self._sendmmsg: Call = sendmmsg or ctypes.CDLL(None, use_errno=True).sendmmsg
 
     def send(self, group: Group, packets: Sequence[RtpPacket]) -> Sent:
@@ -162,14 +171,14 @@ class Fanout:
         failed = any(list(map(PROTECT, contexts, self._packets, self._length_at[:used])))
         self._parts[:used, 1] = lengths
         messages = self._messages[:viewers]
-        messages["name"] = group.names.ctypes.data + np.arange(rows.start, rows.stop) * NAME_BYTES
+        messages["name"] = group.names_at[rows]
         messages["name_length"] = group.name_length
-        messages["parts"] = self._parts.ctypes.data + np.arange(viewers) * (each * 16)
+        messages["parts"] = self._part_at[:used:each]
         messages["part_count"] = each
         if each > 1:
             size = HEADER_BYTES + len(run[0].payload) + group.trailer
             self._control[:] = np.frombuffer(_CONTROL.pack(18, SOL_UDP, UDP_SEGMENT, size), np.uint8)
-            messages["control"], messages["control_length"] = self._control.ctypes.data, _CONTROL.size
+            messages["control"], messages["control_length"] = self._control_at, _CONTROL.size
         else:
             messages["control"], messages["control_length"] = 0, 0
         if failed:
@@ -190,34 +199,34 @@ class Fanout:
     def _out(self, descriptor: int, count: int, each: int) -> int:
         """Hand the messages to the kernel; how many it took."""
         done = taken = 0
-        base = self._messages.ctypes.data
+        base = self._messages_at
         while done < count:
             sent = self._sendmmsg(descriptor, ctypes.c_void_p(base + done * _MESSAGE.itemsize), count - done, 0)
             if sent > 0:
                 done += sent
                 taken += sent
+                if each > 1:
+                    self._uncut = 0
                 continue
             error = ctypes.get_errno()
             if error == errno.EINTR:
                 continue
-            if each > 1 and self.cuts and error in CANNOT_CUT:
-                self.cuts = False
-                return taken + self._one_by_one(descriptor, done, count, each)
             if error in (errno.EAGAIN, errno.ENOBUFS):
                 break  # the way out is full: what is left is lost, as on any full line
-            done += 1  # this destination cannot be reached; the others can
+            if each > 1 and error in CANNOT_CUT:
+                self._uncut += 1
+                self.cuts = self.cuts and self._uncut < UNCUT_IN_A_ROW
+                taken += self._one_by_one(descriptor, done, each)
+            done += 1  # without a cut, this destination cannot be reached; the others can
         return taken
 
-    def _one_by_one(self, descriptor: int, first: int, count: int, each: int) -> int:
-        """The messages from ``first`` on again, a packet at a time; how many went out whole."""
-        whole = 0
-        for at in range(first, count):
-            name = ctypes.string_at(int(self._messages["name"][at]), int(self._messages["name_length"][at]))
-            start = (int(self._messages["parts"][at]) - self._parts.ctypes.data) // 16
-            lengths = [int(length) for length in self._parts[start : start + each, 1]]
-            data = [bytes(self._bytes[start + part, : lengths[part]]) for part in range(each)]
-            whole += sum(self._single(descriptor, name, packet) for packet in data) == each
-        return whole
+    def _one_by_one(self, descriptor: int, at: int, each: int) -> bool:
+        """The message's packets, each by itself; whether all went out."""
+        name = ctypes.string_at(int(self._messages["name"][at]), int(self._messages["name_length"][at]))
+        start = (int(self._messages["parts"][at]) - self._parts_at) // 16
+        lengths = [int(length) for length in self._parts[start : start + each, 1]]
+        data = [bytes(self._bytes[start + part, : lengths[part]]) for part in range(each)]
+        return sum(self._single(descriptor, name, packet) for packet in data) == each
 
     def _single(self, descriptor: int, name: bytes, packet: bytes) -> bool:
         sent: int = _sendto(descriptor, packet, len(packet), 0, name, len(name))

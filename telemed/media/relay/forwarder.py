@@ -171,6 +171,9 @@ class Forwarder:
         if layers.kind == "video":
             skipped = received.unrolled - before - 1 if source.generation == generation else 0
             self.upstream.note_picture(source, data, received, skipped, now_s)
+            awaited = source in self.upstream.awaited and not received.late
+            if awaited and is_keyframe(layers.stream.codec, packet.payload):
+                self.upstream.note_keyframe(source)
         if layers.waiting and not received.late:
             received = self._let_in(layers, one, received, now_s)
         if self.tap is not None:
@@ -229,7 +232,7 @@ class Forwarder:
         """Tell the publisher what it needs to know now; with ``reports`` also how it is received."""
         self.upstream.arrivals(now_s)
         if self.tap is not None:
-            self.tap.flush()
+            self.tap.tick()
         for source in self.sources:
             self.upstream.ask(source, source.due(now_s))
         if reports:

@@ -21,7 +21,10 @@ logger = logging.getLogger(__name__)
 
 ADDRESSES_KEPT = 16  # that passed a check, for one leg: the pairs of one browser
 SSRCS = 64  # under which one peer sends: libsrtp keeps a context for each while the leg lives; a browser has 8
-MOVED_SECONDS = 2.0  # a peer's address that has been silent this long is left for another one that checks
+# A peer's address without a check for so long is left for another one that has: RFC 7675 section 5.1 lets 6 seconds
+# pass between two, browsers 2.5. One that the peer chooses (nominates) is taken at once.
+MOVED_SECONDS = 7.0
+TAKEN_SECONDS = 2.0  # an address whose leg was heard this lately is not another's; media or reports come each second
 
 
 class Leg:
@@ -66,6 +69,16 @@ class Leg:
     def place(self) -> tuple[Keys, int, bytes] | None:
         """Keys, socket and the address as the kernel takes it; None while packets cannot be sent."""
         return self._place
+
+    def yields(self, line: Line, address: Address) -> bool:
+        """Give this address up to another peer, who has it now; False when it is in use here."""
+        if self._at == (line, address) and not self.closed:
+            if self._loop.time() - self.heard_s < TAKEN_SECONDS:
+                return False
+            self._at = self._place = None  # what was sent there would come to the other one
+            self.on_move()
+        self.addresses.pop((line, address), None)
+        return True
 
     def restart(self, ufrag: str, password: str) -> None:
         """New ICE credentials on both sides (RFC 8839 section 4.4.1.1.1); the keys stay.
@@ -145,10 +158,16 @@ class Leg:
         self.keys = self._place = None
         await self._handshake.close()
         self._port.forget(self)
+        self.on_rtp = self.on_rtcp = lambda data: None  # these refer to this leg: nothing is to wait for the collector
+        self.on_change = self.on_move = lambda: None
 
     def _known(self, line: Line, address: Address) -> bool:
-        """Take the address in; the one that was silent longest makes way, never the one in use. False once closed."""
-        if self.closed:
+        """Take the address in; the one that was silent longest makes way, never the one in use.
+
+        False once closed, and when it is that of another peer, whose packets nobody could read then.
+        """
+        other = line.known.get(address)
+        if self.closed or (other is not None and other is not self and not other.yields(line, address)):
             return False
         if (line, address) not in self.addresses and len(self.addresses) >= ADDRESSES_KEPT:
             others = [one for one in self.addresses if one != self._at]

@@ -75,7 +75,8 @@ class Port:
     """Opens its sockets in ``__init__``. ``candidates`` are the values of the a=candidate lines to announce.
 
     ``announced``: these addresses; one that is not this host's own (a router's) is listened for on every address.
-    Empty: every address of this host. ``local_only`` takes datagrams from this host alone.
+    Empty: every address of this host. ``local_only`` takes datagrams from this host alone, and announces its own
+    addresses beside loopback ones: Firefox sends nothing to a loopback address that a page on this very host is given.
     """
 
     def __init__(
@@ -84,9 +85,14 @@ class Port:
     ) -> None:
         own = own_addresses()
         named = announced or tuple(own) or (LOOPBACK,)
+        if local_only:
+            named = tuple(dict.fromkeys((*named, *own)))
         foreign = any(address not in own and not _loopback(address) for address in named)
         bound = [address for address in named if address in own or _loopback(address)]
         bound += [address for address in own if foreign and address not in bound]
+        if not bound:
+            reason = f"no address of this host leads to {', '.join(named)}"
+            raise PortUnavailable(errno.EADDRNOTAVAIL, reason)
         self.lines: list[Line] = []
         self.legs: dict[str, Leg] = {}  # by our ufrag
         self.buffer = Buffer()
@@ -142,9 +148,9 @@ class Port:
         self._drained()
 
     def _check(self, line: Line, data: bytes, address: Address) -> None:
-        """A STUN message: answered when it is a check that a leg's peer has signed."""
+        """A STUN message: answered when it is a check that a leg's peer has signed. Nothing can be sent to port 0."""
         read = ice.read_check(data) if self._from is None or address[0] in self._from else None
-        leg = self.legs.get(read[1].partition(":")[0]) if read is not None else None
+        leg = self.legs.get(read[1].partition(":")[0]) if read is not None and address[1] else None
         answer = leg.checked(read[0], read[1], line, address) if leg is not None and read is not None else None
         if answer is None:
             self._refused()

@@ -11,7 +11,7 @@ from typing import Any
 from telemed.media.backend import PublicationNotFound, ResourceNotFound, Role, TooManySessions
 from telemed.media.engine import Counts, Event, Tapped
 from telemed.media.relay.adapter import Certificate, check_contract, quiet_libraries
-from telemed.media.relay.fan import HOLD_SECONDS, Fan
+from telemed.media.relay.fan import Fan
 from telemed.media.relay.fanout import Fanout, can_cut
 from telemed.media.relay.forwarder import Forwarder
 from telemed.media.relay.leg import Leg
@@ -27,7 +27,8 @@ LEGS = 1_024  # of one relay process
 TICK_SECONDS = 0.1  # between looks at what is missing and when packets came
 FEEDBACK_TICKS = 5  # of those between reports to publishers; what a browser's bitrate needs (measured)
 CONNECT_SECONDS = 20.0  # from the answer to the first encrypted packet
-SILENT_SECONDS = 5.0  # a publisher that sends no media is gone; ICE itself would notice after 30
+SILENT_SECONDS = 5.0  # a publisher that sends no media is taken off; ICE itself would notice after 30
+KEPT_SECONDS = 40.0  # its keys are kept so long: a line that was cut goes on where it was, without a handshake
 VIEWER_SILENT_SECONDS = 15.0  # three of ICE's consent checks
 
 
@@ -50,8 +51,8 @@ class Relay:
         self._fanout = Fanout(can_cut())
         self._certificate = Certificate()
         self._touched: dict[Fan, None] = {}
-        self._holding: asyncio.TimerHandle | None = None
         self._live: set[str] = set()  # legs of which the connection was told
+        self._silent: set[str] = set()  # publishers that were, and send nothing
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticking = self._spawn(self._tick_on())
 
@@ -103,6 +104,7 @@ class Relay:
         if peer is None:
             return
         self._live.discard(leg)
+        self._silent.discard(leg)
         place = self._places.pop(leg, None)
         room = self._rooms.get(place.room) if place is not None else None
         viewer = self.viewers.pop(leg, None)
@@ -161,7 +163,7 @@ class Relay:
             forwarder.tap.flush()
         forwarder.tap = None
         if number is not None:
-            forwarder.tap = Tap(number, lambda message: self.on_tapped(message))
+            forwarder.tap = Tap(number, self._hand_over)
             forwarder.upstream.ask_keyframe(anew=True)
 
     async def stop(self) -> None:
@@ -169,8 +171,6 @@ class Relay:
         self._ticking.cancel()
         await asyncio.gather(*(self.close(leg) for leg in list(self.legs)))
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._holding is not None:
-            self._holding.cancel()
         self._port.close()
 
     def _ground(self, peer: Leg, role: Role) -> Ground:
@@ -192,10 +192,23 @@ class Relay:
             return
         if peer.state in ("failed", "closed"):
             self._gone(peer, peer.state)
-        elif peer.connected and peer.name not in self._live:
-            self._live.add(peer.name)
-            self._enter(peer.name)
-            self._tell({"event": "connected", "leg": peer.name})
+        elif peer.connected and peer.name not in self._live | self._silent:
+            self._go_live(peer.name)
+
+    def _go_live(self, leg: str) -> None:
+        self._silent.discard(leg)
+        self._live.add(leg)
+        self._enter(leg)
+        self._tell({"event": "connected", "leg": leg})
+
+    def _hush(self, leg: str) -> None:
+        """A publisher sends nothing: it is told of as when it ends, but may come back."""
+        self._live.discard(leg)
+        self._silent.add(leg)
+        place = self._places.get(leg)
+        if place is not None and place.room in self._rooms:
+            self._rooms[place.room].end(self.publishers[leg].publication)
+        self._tell({"event": "silent", "leg": leg})
 
     def _enter(self, leg: str) -> None:
         """The leg is connected: it takes its part."""
@@ -220,19 +233,13 @@ class Relay:
         self._touched[one] = None
 
     def _drained(self) -> None:
-        """All that had come was read: send on what need not wait for the rest of its frame."""
-        for one in list(self._touched):
-            if not one.waits:
-                del self._touched[one]
-                self.counts.add(one.flush(self._fanout))
-        if self._touched and self._holding is None:
-            self._holding = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._held)
-
-    def _held(self) -> None:
-        self._holding = None
+        """All that had come was read: what came together of one source goes out together."""
         touched, self._touched = self._touched, {}
         for one in touched:
             self.counts.add(one.flush(self._fanout))
+
+    def _hand_over(self, message: bytes) -> None:
+        self.on_tapped(message)
 
     def _refused(self) -> None:
         self.counts.datagrams_refused += 1
@@ -247,6 +254,11 @@ class Relay:
             tick += 1
             now_s = asyncio.get_running_loop().time()
             for leg, forwarder in list(self.publishers.items()):
+                silent = now_s - forwarder.media_s > SILENT_SECONDS
+                if silent and leg in self._live:
+                    self._hush(leg)
+                elif not silent and leg in self._silent:
+                    self._go_live(leg)
                 if leg in self._live:
                     forwarder.tick(now_s, reports=tick % FEEDBACK_TICKS == 0)
             for room in self._rooms.values():
@@ -259,12 +271,12 @@ class Relay:
 
     def _lost(self, peer: Leg, now_s: float) -> str | None:
         """Why the leg is taken for lost."""
-        if peer.name not in self._live:
+        if peer.name not in self._live | self._silent:
             return "never connected" if now_s - peer.created_s > CONNECT_SECONDS else None
         if peer.name in self.viewers:
             return "silent" if now_s - peer.heard_s > VIEWER_SILENT_SECONDS else None
         forwarder = self.publishers.get(peer.name)
-        return "silent" if forwarder is not None and now_s - forwarder.media_s > SILENT_SECONDS else None
+        return "silent" if forwarder is not None and now_s - forwarder.media_s > KEPT_SECONDS else None
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from telemed.media.relay.layers import Layers
     from telemed.media.relay.upstream import Upstream
 
-MESSAGE_BYTES = 65_536  # of a message; it goes then or at the relay's next tick, whichever is first
+MESSAGE_BYTES = 65_536  # of a message; it goes then, or at the relay's second tick
+TICKS = 2  # of 100 ms: each message wakes the server up
 
 
 class Tap:
@@ -26,7 +27,7 @@ class Tap:
         self._send = send
         self._head = tapped.head(number)
         self._waiting: list[bytes] = [self._head]
-        self._size = 0
+        self._size = self._ticks = 0
         self._taken: dict[str, Fan] = {}  # by kind: the layer that is handed over
         self._reports: dict[Fan, object] = {}  # the last report of each layer that was handed over
 
@@ -45,6 +46,12 @@ class Tap:
             codec, layer, packet.marker, received.unrolled, packet.timestamp, time.time_ns() // 1000
         )
         self._add(record, packet.payload)
+
+    def tick(self) -> None:
+        """The relay ticked."""
+        self._ticks += 1
+        if self._ticks % TICKS == 0:
+            self.flush()
 
     def flush(self) -> None:
         """Hand over what was gathered."""

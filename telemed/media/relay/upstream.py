@@ -13,7 +13,7 @@ from telemed.media.relay import fan, rtp
 from telemed.media.relay.congestion import Uplink
 from telemed.media.relay.extensions import ABS_SEND_TIME_BITS, ABS_SEND_TIME_HZ, abs_send_time, find_extension
 from telemed.media.relay.feedback import Arrivals
-from telemed.media.relay.source import Received, Source
+from telemed.media.relay.source import SILENT_SECONDS, Received, Source
 from telemed.media.terms import Stream
 
 KEYFRAME_EVERY_SECONDS = 1.0  # requests to one publisher; a keyframe of 720p is 30 packets
@@ -41,8 +41,10 @@ class Upstream:
         self._ssrc = secrets.randbits(32) | 1  # under which we report; never 0
         self._keyframes_s = deque([float("-inf")] * KEYFRAMES_TOGETHER, KEYFRAMES_TOGETHER)
         self._keyframe_later: asyncio.TimerHandle | None = None
+        self.awaited: set[Source] = set()  # pictures that were asked for a whole one, of which none has come since
         self._numbers = {stream.kind: stream.extensions["twcc"] for stream in streams if stream.twcc}
         self._arrivals = Arrivals() if self._numbers else None
+        self._told = 0  # an SSRC of the publisher's
         # A browser with transport-wide feedback finds its rate by itself, below the bound; others obey the bound alone.
         video = next((stream for stream in streams if stream.kind == "video" and not stream.twcc), None)
         self._stamp = None if video is None else video.extensions.get("abs_send_time")
@@ -63,6 +65,8 @@ class Upstream:
         number = self._numbers.get(kind)
         if self._arrivals is None or number is None:
             return
+        # libwebrtc takes a report for one of its own streams alone, whichever of them.
+        self._told = int.from_bytes(data[8:12], "big")
         value = find_extension(data, number)
         if value is not None and len(value) == 2:
             self._arrivals.note(int.from_bytes(value, "big"), now_s)
@@ -100,7 +104,7 @@ class Upstream:
     def arrivals(self, now_s: float) -> None:
         """When each packet came, for a publisher that works its rate out by itself."""
         if self._way is not None and self._arrivals is not None:
-            for report in self._arrivals.report(self._ssrc, 0, now_s):
+            for report in self._arrivals.report(self._ssrc, self._told, now_s):
                 self._way.send_rtcp(report)
 
     def ask(self, source: Source, sequences: tuple[int, ...]) -> None:
@@ -109,16 +113,25 @@ class Upstream:
             self._counts.nacks_sent += len(sequences)
             self._say(rtp.nack(self._ssrc, source.ssrc, list(sequences)))
 
+    def note_keyframe(self, source: Source) -> None:
+        """A whole picture begins. Whoever asked for one since the last request has it, and it is not asked for again.
+        """
+        self.awaited.discard(source)
+        if not self.awaited and self._keyframe_later is not None:
+            self._keyframe_later.cancel()
+            self._keyframe_later = None
+
     def ask_keyframe(self, *, anew: bool = False) -> None:
         """Ask for a whole picture: now, or when ``KEYFRAME_EVERY_SECONDS`` have passed since the last time.
 
-        Somebody who sees this source ``anew`` waits only when ``KEYFRAMES_TOGETHER`` have been asked for lately.
+        Somebody who sees this source ``anew`` waits only when ``KEYFRAMES_TOGETHER`` have been asked for lately, or
+        while one is on its way, which is theirs as well.
         """
         if self._way is None or not self._ssrcs():
             return
         loop = asyncio.get_running_loop()
         wait = self._keyframes_s[-1] + KEYFRAME_EVERY_SECONDS - loop.time()
-        if anew:
+        if anew and not self.awaited:
             wait = min(wait, self._keyframes_s[0] + KEYFRAMES_TOGETHER * KEYFRAME_EVERY_SECONDS - loop.time())
         if wait <= 0:
             self._send_keyframe_request()
@@ -132,11 +145,18 @@ class Upstream:
         if self._keyframe_later is not None:
             self._keyframe_later.cancel()
             self._keyframe_later = None
-        self._keyframes_s.append(asyncio.get_running_loop().time())
+        now_s = asyncio.get_running_loop().time()
+        self._keyframes_s.append(now_s)
+        # A layer that is silent, as a browser's large one on a poor line, answers nothing: nobody waits for it.
+        self.awaited = {one for one in self._pictures if now_s - one.heard_s <= SILENT_SECONDS}
         ssrcs = self._ssrcs()
         if ssrcs:
             self._counts.keyframes_asked += 1
             self._say(b"".join(rtp.picture_loss(self._ssrc, ssrc) for ssrc in ssrcs))
+        if self.awaited:  # the request may be lost, or its answer, which not every viewer notices
+            self._keyframe_later = asyncio.get_running_loop().call_later(
+                KEYFRAME_EVERY_SECONDS, self._send_keyframe_request
+            )
 
     def _say(self, message: bytes) -> None:
         if self._way is not None:

@@ -16,8 +16,6 @@ const browser = await puppeteer.launch({
     "media.autoplay.default": 0,
     "media.navigator.permission.disabled": true,
     "media.navigator.streams.fake": true,
-    "media.peerconnection.ice.loopback": true,
-    "media.peerconnection.ice.obfuscate_host_addresses": false,
   },
 });
 const page = await browser.newPage();

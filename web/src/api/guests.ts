@@ -5,7 +5,7 @@ import type { PlaceShown, TicketShown, VisitShown } from "./types";
 export type { TicketShown };
 
 /** The words of `consent.*`: whoever changes what they say gives them the next number. */
-export const CONSENT_VERSION = "care-2";
+export const CONSENT_VERSION = "care-3";
 
 const as = (seat: string): string => `?as=${seat}`;
 

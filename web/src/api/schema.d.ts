@@ -48,7 +48,9 @@ export interface components {
             signed_at: string | null;
             phone_since: string | null;
             vitals_shared: boolean;
+            recording_since: string | null;
             care_consent: boolean | null;
+            recording_consent: boolean | null;
             guests_waiting: number;
             patient_here: boolean;
             attachment_id: string | null;
@@ -144,6 +146,26 @@ export interface components {
             extra: {
                 [key: string]: string | null;
             };
+        };
+        Recordings: {
+            recordings: components["schemas"]["RecordingShown"][];
+        };
+        RecordingShown: {
+            id: string;
+            participant: string;
+            by: string;
+            /** @enum {string} */
+            source: "camera" | "exam" | "screen";
+            began_us: number;
+            length_ms: number;
+            bytes: number;
+            error_us: number | null;
+            aligned: boolean;
+            picture: boolean;
+            sound: boolean;
+            picture_left_out: boolean;
+            ended_at: string | null;
+            ended_why: ("left" | "switched_off" | "withdrawn" | "full" | "disk" | "database" | "cut") | null;
         };
         Colleagues: {
             colleagues: components["schemas"]["Someone"][];
@@ -288,6 +310,7 @@ export interface components {
             position: number | null;
             vitals_shared: boolean;
             phone_since: string | null;
+            recording_since: string | null;
             name: string | null;
             /** @enum {string} */
             language: "bg" | "en";

@@ -32,3 +32,5 @@ export type PlaceShown = Schemas["PlaceShown"];
 export type Line = Schemas["LineShown"];
 export type SharedFile = Schemas["SharedFile"];
 export type Origin = Schemas["StoredNumber"]["origin"];
+/** One publication's recording; `began_us` is consultation time. */
+export type Recording = Schemas["RecordingShown"];

@@ -5,6 +5,7 @@ import type { Key } from "../i18n/keys";
 import type { DeviceTrouble } from "../media/devices";
 import { Icon } from "../parts/Icon";
 import { Pictures } from "../room/Pictures";
+import { RecordingMark } from "../room/RecordingMark";
 import { largeTile } from "../room/tiles";
 import type { LiveConsultation } from "./consultation";
 
@@ -59,6 +60,7 @@ export function CallPanel({ live, wide, chosen, widens, over }: CallPanelProps) 
       </Pictures>
       {!over && (
         <div class="call-facts">
+          <RecordingMark since={room.info.value?.recording_since} />
           <p class={`call-state is-${call.publishing.value}`}>
             <span class="dot" aria-hidden="true" />
             {publishingWords(live)}

@@ -14,6 +14,7 @@ import { OwnLine } from "../room/NetworkBadge";
 import { ConsentWords } from "./ConsentMark";
 import type { LiveConsultation } from "./consultation";
 import { PlaceCard } from "./PlaceCard";
+import { RecordSwitch } from "./RecordSwitch";
 import type { Standing } from "./standing";
 
 interface PatientTabProps {
@@ -67,6 +68,7 @@ export function PatientTab({ live, standing, over }: PatientTabProps) {
         <h3>{t("live.consent_title")}</h3>
         <ConsentWords given={info.care_consent} />
       </section>
+      {standing === "clinician" && running && <RecordSwitch info={info} onChanged={(now) => live.room.learn(now)} />}
       {running && (
         <OwnLine
           network={live.line.network.value}

@@ -14,6 +14,7 @@ import { ErrorNote, Shell } from "../parts/Shell";
 import { whenWords } from "../parts/when";
 import { MergeDialog } from "../patients/MergeDialog";
 import { PatientLine } from "../patients/PatientPicker";
+import { RecordingMark } from "../room/RecordingMark";
 import { addressOf } from "../router";
 import { ConfirmPatient } from "./ConfirmPatient";
 import { type Connected, StationDesk } from "./station";
@@ -105,7 +106,8 @@ export function StationPage({ id }: { id: number }) {
                       {patientName(one.patient)} <span class="muted">{bornWords(one.patient)}</span>
                     </span>
                     <span class="expected-state numbers">
-                      {one.scheduled_at !== null && whenWords(one.scheduled_at)} <StateBadge state={one.state} />
+                      {one.scheduled_at !== null && whenWords(one.scheduled_at)} <StateBadge state={one.state} />{" "}
+                      <RecordingMark since={one.recording_since} />
                     </span>
                   </a>
                 </li>

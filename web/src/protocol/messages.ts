@@ -95,6 +95,8 @@ export type ServerMessage =
   | ({ readonly type: "describe" } & Describe)
   | ({ readonly type: "numeric" } & Numeric)
   | { readonly type: "dropped"; readonly view: number; readonly frames: number }
+  /** What of a picture that is played here this page's own line carries. */
+  | { readonly type: "picture"; readonly publication: string; readonly level: "high" | "low" | "paused" }
   | { readonly type: "clock_ask"; readonly server_us: number }
   /** Each second of each picture and voice that is played. */
   | { readonly type: "sender_report" }
@@ -117,6 +119,7 @@ const KNOWN = new Set([
   "dropped",
   "clock_ask",
   "sender_report",
+  "picture",
   "error",
 ]);
 

@@ -33,4 +33,6 @@ export interface Publication {
   readonly participant: string;
   readonly source: Source;
   readonly kinds: readonly ("audio" | "video")[];
+  /** Its publisher's line is too poor for the picture. */
+  readonly paused?: boolean;
 }

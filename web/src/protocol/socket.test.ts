@@ -97,7 +97,7 @@ describe("the consultation socket", () => {
   });
 
   it("gives a line up sooner while the server tells of pictures every second", () => {
-    const report = { type: "sender_report", publication: "p", kind: "video", ssrc: 1, ntp_ms: 1, rtp: 1 };
+    const report = { type: "sender_report", publication: "p", kind: "video", ntp_ms: 1, rtp: 1 };
     const { heard } = open();
     last().accept();
     last().say({ type: "welcome" });

@@ -14,6 +14,7 @@ import { addressOf } from "../router";
 import { NOMINAL_PX_PER_MM } from "../waves/paper";
 import { Minimap } from "./Minimap";
 import { NumbersAt } from "./NumbersAt";
+import { RecordingPlayer } from "./RecordingPlayer";
 import { ReviewWaves } from "./ReviewWaves";
 import { Review } from "./store";
 import { WRITTEN_ID, WrittenParts } from "./WrittenParts";
@@ -139,7 +140,10 @@ export function ReviewPage({ id }: { id: string }) {
             gainMmMv={gain.value}
             scaleWords={scaleWords(zoom.value, page, gain.value)}
           />
-          <NumbersAt review={review} cursorUs={cursorUs.value ?? (window.fromUs + window.toUs) / 2} />
+          <div class="review-side">
+            <RecordingPlayer review={review} cursorUs={cursorUs} />
+            <NumbersAt review={review} cursorUs={cursorUs.value ?? (window.fromUs + window.toUs) / 2} />
+          </div>
         </div>
       </div>
       {info !== null && (

@@ -112,7 +112,10 @@ export function Pictures({ room, call, chosen, staff, instead, children }: Pictu
   /** Why the large picture is none: it is only a voice, its camera is off, or it is not connected. */
   function over(tile: Tile) {
     if (tile.state !== "connected") return <PictureWords icon="camera" words={t(STATE_WORDS[tile.state])} />;
-    if (seen(tile)) return null;
+    if (seen(tile)) {
+      const poor = tile.paused || room.tooPoor.value.has(tile.publication);
+      return poor ? <PictureWords icon="cameraOff" words={t("tile.poor_line")} filled /> : null;
+    }
     return <PictureWords icon="person" words={t("tile.voice_only", { who: tileWords(people, tile) })} filled />;
   }
 }

@@ -26,6 +26,9 @@ export interface Tile {
   readonly role: Role;
   readonly source: Source;
   readonly kinds: readonly ("audio" | "video")[];
+  readonly publication: string;
+  /** Whoever sends the picture has too poor a line for it. */
+  readonly paused: boolean;
   /** Null until the first track came. */
   readonly stream: MediaStream | null;
   readonly state: LegState;
@@ -331,10 +334,11 @@ export class RoomCall {
     const before = new Map(this.tiles.value.map((tile) => [tile.key, tile]));
     this.tiles.value = wanted.map((publication) => {
       const key = tileKey(publication.participant, publication.source);
-      const { participant, source, by: role, kinds } = publication;
+      const { participant, source, by: role, kinds, id, paused = false } = publication;
       // The last picture stays until the next publication's first one comes.
       const old = before.get(key);
-      return { key, participant, source, role, kinds, stream: old?.stream ?? null, state: old?.state ?? "connecting" };
+      const { stream = null, state = "connecting" } = old ?? {};
+      return { key, participant, source, role, kinds, publication: id, paused, stream, state };
     });
     for (const publication of wanted) {
       const key = tileKey(publication.participant, publication.source);
@@ -354,6 +358,7 @@ export class RoomCall {
       prepare: (connection) => {
         const fresh = new MediaStream();
         stream = fresh;
+        this.room.poor(publication.id, false);
         connection.ontrack = (event) => {
           fresh.addTrack(event.track);
           if (stream === fresh) this.changeTile(key, publication, { stream: fresh });

@@ -288,3 +288,21 @@ describe("picture and sound", () => {
     expect([room.socketState.value, room.inCall.value, FakeSocket.made.length]).toEqual(["refused", false, 1]);
   });
 });
+
+describe("a picture that the line is too poor for", () => {
+  it("is told by its publication, and is shown again when it is played anew or the line carries it", () => {
+    const room = open();
+    last().welcome();
+    last().say({ type: "picture", publication: "p1", level: "low" });
+    expect([...room.tooPoor.value]).toEqual([]);
+    last().say({ type: "picture", publication: "p1", level: "paused" });
+    last().say({ type: "picture", publication: "p2", level: "paused" });
+    const before = room.tooPoor.value;
+    last().say({ type: "picture", publication: "p2", level: "paused" });
+    expect(room.tooPoor.value).toBe(before);
+    last().say({ type: "picture", publication: "p1", level: "low" });
+    expect([...room.tooPoor.value]).toEqual(["p2"]);
+    room.poor("p2", false);
+    expect([...room.tooPoor.value]).toEqual([]);
+  });
+});

@@ -47,6 +47,8 @@ export class RoomConnection {
   /** The chat as it was when this person came is here; lines from now on are new. */
   readonly caughtUp = signal(false);
   readonly publications = signal<readonly Publication[]>([]);
+  /** Publications whose picture this page's own line does not carry now. */
+  readonly tooPoor = signal<ReadonlySet<string>>(new Set());
   /** For staff. */
   readonly info = signal<ConsultationInfo | null>(null);
   /** For a guest. */
@@ -222,6 +224,9 @@ export class RoomConnection {
       case "publications":
         this.publications.value = message.publications;
         break;
+      case "picture":
+        this.poor(message.publication, message.level === "paused");
+        break;
       case "station":
         this.station.value = { online: message.online, status: message.status };
         break;
@@ -246,6 +251,15 @@ export class RoomConnection {
       default:
     }
     this.listener.onMessage?.(message);
+  }
+
+  /** The line carries the picture of this publication, or does not; played anew it is tried anew. */
+  poor(publication: string, poor: boolean): void {
+    if (this.tooPoor.value.has(publication) === poor) return;
+    const all = new Set(this.tooPoor.value);
+    if (poor) all.add(publication);
+    else all.delete(publication);
+    this.tooPoor.value = all;
   }
 
   private tellState(): void {

@@ -9,6 +9,7 @@ import { Announcer } from "../room/Announcer";
 import type { RoomCall } from "../room/call";
 import type { RoomConnection } from "../room/connection";
 import { Pictures } from "../room/Pictures";
+import { RecordingMark } from "../room/RecordingMark";
 import { CallBar, type Sheet } from "./CallBar";
 import { CallNotes } from "./CallNotes";
 import { CallSheet } from "./CallSheet";
@@ -68,6 +69,7 @@ function InCall({ visit, room, call }: { visit: Visit; room: RoomConnection; cal
         {t("in.you_are_in")}
       </div>
       <div class="in-notes">
+        <RecordingMark since={seat?.recording_since} />
         <LineLost visit={visit} />
         <CallNotes visit={visit} room={room} call={call} />
       </div>

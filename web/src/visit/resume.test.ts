@@ -25,6 +25,7 @@ const seated = {
   device: 1,
   position: 0,
   vitals_shared: false,
+  recording_since: null,
   phone_since: null,
   name: null,
   consent: false,

@@ -29,6 +29,7 @@ const seat: VisitShown = {
   state: "waiting",
   position: 0,
   vitals_shared: false,
+  recording_since: null,
   phone_since: null,
   name: null,
   consent: false,
