@@ -55,7 +55,7 @@ faults:
 	$(PREPARE) chromium web
 	@TELEMED_RESUMES=$${TELEMED_RESUMES:-100} TELEMED_LOSS_JOINS=$${TELEMED_LOSS_JOINS:-20} \
 	  TELEMED_SOAK=$${TELEMED_SOAK:-1000} TELEMED_SOAK_MINUTES=$${TELEMED_SOAK_MINUTES:-30} \
-	  TELEMED_POOR_SECONDS=$${TELEMED_POOR_SECONDS:-600} \
+	  TELEMED_POOR_SECONDS=$${TELEMED_POOR_SECONDS:-600} TELEMED_LINES=1 \
 	  $(BIN)/python -m pytest -s -k 'kill or away or resume or soak or stranger or media_loss or poor_line'
 
 fuzz:

@@ -16,6 +16,8 @@ from telemed.media.terms import Ground, Stream, Terms
 
 # RFC 7587 section 6.1: what we forward may be lost on the way to whoever watches, so each packet mends the one before.
 OPUS = "minptime=10;useinbandfec=1"
+# No standard has words for taking layers that have no names. A peer without this attribute sends one.
+LAYERS_TAKEN = "x-telemed-layers:2"
 FEEDBACK = {  # agreed on when both sides have it; the last two by what the stream says
     "audio": ("nack",),
     "video": ("nack", "nack pli", "ccm fir"),
@@ -109,6 +111,8 @@ def _taken(stream: Stream) -> list[str]:
     if stream.rids:
         lines += [f"a=rid:{rid} recv" for rid in stream.rids]
         lines.append(f"a=simulcast:recv {';'.join(stream.rids)}")
+    elif stream.ssrcs:
+        lines.append(f"a={LAYERS_TAKEN}")
     return lines
 
 

@@ -58,8 +58,9 @@ class Codec:
 @dataclass(frozen=True, slots=True)
 class MediaSection:
     """One m= section. ``profile`` is its RTP profile, ``extensions`` the ids of the known header extensions by short
-    name, ``rids`` the layers it sends best first, ``mux_only`` RFC 8858's attribute; ``ssrc`` and ``cname`` are of the
-    first a=ssrc line with a cname, if any."""
+    name, ``rids`` the layers it sends best first, ``ssrcs`` those without names, each with that of its repeated
+    packets; ``mux_only`` RFC 8858's attribute; ``ssrc`` and ``cname`` are of the first a=ssrc line with a cname, if
+    any."""
 
     kind: str
     mid: str
@@ -69,6 +70,7 @@ class MediaSection:
     profile: str
     extensions: Mapping[str, int] = field(default_factory=dict)
     rids: tuple[str, ...] = ()
+    ssrcs: tuple[tuple[int, int | None], ...] = ()
     mux_only: bool = False
     ssrc: int | None = None
     cname: str = ""
@@ -180,12 +182,13 @@ def _stream(section: MediaSection, media: Media, role: Role) -> Stream:
         raise SdpUnsupported(reason="codec")
     rids = section.rids if role == "publish" and "rid" in section.extensions else ()
     names = [name for name in _TAKEN[section.kind] if role == "publish" and (rids or "rid" not in name)]
+    ssrcs = section.ssrcs if role == "publish" and not rids else ()
     extensions = {name: section.extensions[name] for name in names if name in section.extensions}
     nack = "nack" in codec.feedback
     return Stream(
         section.kind, section.mid, media.partition("/")[0], codec.payload_type, codec.clock_hz,
         codec.rtx if nack else None, nack, "goog-remb" in codec.feedback,
-        "transport-cc" in codec.feedback and "twcc" in extensions, extensions, rids,
+        "transport-cc" in codec.feedback and "twcc" in extensions, extensions, rids, ssrcs,
     )
 
 
@@ -229,10 +232,11 @@ def _section(session: list[str], group: list[str], tagged: list[str], media: re.
     own = tagged if bundled and not values(group, "ice-ufrag") else group
     directions = [line[2:] for line in (*session, *group) if line[2:] in DIRECTIONS and line.startswith("a=")]
     ssrc, cname = _first_ssrc(group)
+    layers = (_rids(group), _ssrc_layers(group)) if media[1] == "video" else ((), ())
     return MediaSection(
         media[1], sdp.required([], group, "mid", sdp.TOKEN), directions[-1] if directions else "sendrecv",
         _codecs(group, media[4].split()), sdp.transport(session, own), media[3],
-        _extensions(session, group), _rids(group) if media[1] == "video" else (), "a=rtcp-mux-only" in own, ssrc, cname,
+        _extensions(session, group), *layers, "a=rtcp-mux-only" in own, ssrc, cname,
     )
 
 
@@ -312,6 +316,21 @@ def _rids(group: list[str]) -> tuple[str, ...]:
     if len(set(layers)) != len(layers) or not declared.issuperset(layers):
         raise SdpInvalid(reason="simulcast")
     return tuple(layers) if len(layers) == LAYERS else (layers[0], layers[-1]) if len(layers) > LAYERS else ()
+
+
+def _ssrc_layers(group: list[str]) -> tuple[tuple[int, int | None], ...]:
+    """Layers told by a=ssrc-group:SIM alone (RFC 5576 section 4.2; smallest first, as libwebrtc has it), best first."""
+    groups = [value.split() for value in values(group, "ssrc-group")]
+    numbers = [number for words in groups if words[:1] in (["SIM"], ["FID"]) for number in words[1:]]
+    if any(not number.isdigit() or len(number) > 10 or int(number) >> 32 for number in numbers):
+        raise SdpInvalid(reason="ssrc-group")
+    repeated = {int(words[1]): int(words[2]) for words in groups if words[:1] == ["FID"] and len(words) == 3}
+    layers = [int(number) for words in groups if words[:1] == ["SIM"] for number in words[:0:-1]]
+    everybody = [*layers, *(repeated[layer] for layer in layers if layer in repeated)]
+    if len(set(everybody)) != len(everybody):
+        raise SdpInvalid(reason="ssrc-group")
+    used = layers if len(layers) == LAYERS else [layers[0], layers[-1]] if len(layers) > LAYERS else []
+    return tuple((layer, repeated.get(layer)) for layer in used)
 
 
 def _first_ssrc(group: list[str]) -> tuple[int | None, str]:

@@ -15,7 +15,8 @@ class Stream:
     ``kind`` is ``audio`` or ``video``, ``codec`` is ``opus``, ``VP8`` or ``H264``; ``rtx_payload_type`` is RFC 4588's.
     ``nack``, ``remb`` and ``twcc`` are the feedback both sides know; ``extensions`` maps a short name of
     :data:`telemed.media.relay.extensions.EXTENSIONS` to the header extension's id, 1 to 14; ``rids`` are the layers
-    (RFC 8853) best first, empty without simulcast.
+    (RFC 8853) best first, empty without simulcast. Layers without names are told by ``ssrcs``, best first: each one's
+    and that of its repeated packets.
     """
 
     kind: str
@@ -29,6 +30,12 @@ class Stream:
     twcc: bool
     extensions: dict[str, int]
     rids: tuple[str, ...]
+    ssrcs: tuple[tuple[int, int | None], ...] = ()
+
+    @property
+    def layers(self) -> int:
+        """In how many sizes it comes."""
+        return len(self.rids) or len(self.ssrcs) or 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,10 @@ async def read(reader: asyncio.StreamReader, tapped: Callable[[bytes], None] | N
 
 def terms_of(said: dict[str, Any]) -> Terms:
     """The terms that ``asdict`` made this of."""
-    streams = tuple(Stream(**{**one, "rids": tuple(one["rids"])}) for one in said["streams"])
+    streams = tuple(
+        Stream(**{**one, "rids": tuple(one["rids"]), "ssrcs": tuple((first, rtx) for first, rtx in one["ssrcs"])})
+        for one in said["streams"]
+    )
     prints = tuple((name, value) for name, value in said["fingerprints"])
     return Terms(said["ufrag"], said["password"], prints, said["active"], streams)
 

@@ -241,12 +241,15 @@ class Plane:
     async def viewer(self, publisher: Peer, *kinds: str, participant: str = "") -> Peer:
         """A connected viewer, joined: packets from now on are its."""
         assert publisher.resource is not None
+        published = self.media._sessions.get(publisher.resource.id)  # a successor has the name of what was before it
+        return await self.watch((published or publisher.resource).publication.id, *kinds, participant=participant)
+
+    async def watch(self, publication: str, *kinds: str, participant: str = "") -> Peer:
+        """The same, of a publication by its id."""
         peer = new_peer()
         self.stack.push_async_callback(peer.close)
         for kind in kinds:
             peer.pc.addTransceiver(kind, direction="recvonly")
-        published = self.media._sessions.get(publisher.resource.id)  # a successor has the name of what was before it
-        publication = (published or publisher.resource).publication.id
         offer = await peer.offer()
         peer.resource = await self.media.play(publication, offer, participant=participant, owner="account:1")
         await peer.accept(peer.resource.answer_sdp)

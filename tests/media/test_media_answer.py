@@ -107,6 +107,13 @@ def test_h264_is_answered_with_the_offers_own_parameters_and_without_a_repeat_th
     assert [line for line in lines if line.startswith("a=ssrc")] == ["a=ssrc:22 cname:ourname"]
 
 
+def test_layers_without_names_are_taken_by_a_word_of_our_own() -> None:
+    numbered = OFFER.replace("a=rid:h send\r\na=rid:m send\r\na=rid:l send\r\na=simulcast:send h;m;l\r\n",
+                             "a=ssrc-group:SIM 1 2\r\n")  # fmt: skip
+    assert answered("publish", text=numbered).count("a=x-telemed-layers:2") == 1
+    assert "a=x-telemed-layers:2" not in answered("play", text=numbered) + answered("publish")
+
+
 def test_the_transport_answers_the_offers() -> None:
     passive = answered("publish", text=OFFER.replace("a=setup:actpass", "a=setup:passive"))
     assert passive.count("a=setup:active") == 2

@@ -301,3 +301,35 @@ def test_any_mutated_fragment_is_taken_or_refused(data: st.DataObject) -> None:
     except SdpInvalid:
         return
     assert len(fragment.candidates) <= CANDIDATES
+
+
+@pytest.mark.parametrize(
+    ("lines", "used"),
+    [
+        ("a=ssrc-group:SIM 1 2\r\n", ((2, None), (1, None))),
+        ("a=ssrc-group:SIM 1 2 3\r\na=ssrc-group:FID 3 33\r\na=ssrc-group:FID 1 11\r\n", ((3, 33), (1, 11))),
+        ("a=ssrc-group:FID 3 33\r\n", ()),
+        ("a=ssrc-group:SIM 1\r\n", ()),
+    ],
+)
+def test_layers_without_names_are_told_by_their_numbers(lines: str, used: tuple[Any, ...]) -> None:
+    offer = read_offer(OFFER + FEEDBACK + lines)
+    picture = terms(offer, BOTH, "publish").streams[1]
+    assert picture.ssrcs == used
+    assert picture.layers == max(1, len(used))
+    assert terms(offer, BOTH, "play").streams[1].ssrcs == ()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "a=ssrc-group:SIM 1 1\r\n",
+        "a=ssrc-group:SIM 1 x\r\n",
+        f"a=ssrc-group:SIM 1 {2**32}\r\n",
+        "a=ssrc-group:SIM 1 2\r\na=ssrc-group:FID 1 2\r\n",
+    ],
+)
+def test_numbers_that_mean_two_things_are_refused(lines: str) -> None:
+    with pytest.raises(SdpInvalid) as refused:
+        read_offer(OFFER + lines)
+    assert refused.value.params["reason"] == "ssrc-group"

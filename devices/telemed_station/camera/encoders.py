@@ -7,6 +7,7 @@ by a tenth, and send packets of 1,300 bytes. These obey REMB and ``thrift.py`` b
 from __future__ import annotations
 
 import fractions
+from collections.abc import Callable
 from typing import Any
 
 import av
@@ -23,6 +24,9 @@ VIDEO_CLOCK = 90_000  # RFC 7741 section 4.1
 PICTURE_IDS = 1 << 15  # RFC 7741 section 4.2: 15 bits
 ALONE_S = 2.0  # while it is paused, one small picture so often: a connection that carries nothing counts as lost
 
+SMALL_BITS_S = 60_000  # of the small picture: half the width and height, 8 frames a second, by the steps below
+BOTH_BITS_S = 300_000  # of both, at least: the large one keeps its full size (the first of the steps below)
+
 # From so many bits a second: frames a second at most, and what part of its width and height a picture keeps.
 STEPS = ((240_000, 30, 1), (120_000, 10, 1), (60_000, 8, 2), (0, 6, 4))
 BETTER = 1.25  # times a step's rate before the picture goes up to it
@@ -37,9 +41,13 @@ LOSS_PER_CENT = 10  # expected: Opus then repeats each frame, in small, inside t
 
 
 class ThriftyVp8(Encoder):
-    """VP8 within what REMB (``target_bitrate``) and ``thrift`` allow. Encodes in any one thread at a time."""
+    """VP8 within what REMB (``target_bitrate``) and ``thrift`` allow. Encodes in any one thread at a time.
 
-    def __init__(self, thrift: Thrift) -> None:
+    ``beside``: whether a small picture is sent as well, which has its share where there is room for both.
+    """
+
+    def __init__(self, thrift: Thrift, beside: Callable[[], bool] = lambda: False) -> None:
+        self._beside = beside
         self.target_bitrate = START_BITS_S  # set by whoever reads REMB
         self._thrift = thrift
         self._codec: av.VideoCodecContext | None = None
@@ -57,7 +65,7 @@ class ThriftyVp8(Encoder):
         self._whole = self._whole or force_keyframe
         at_s = float(frame.pts * frame.time_base)
         timestamp = int(frame.pts * frame.time_base * VIDEO_CLOCK)
-        allowed = self._thrift.video_bits_s(min(self.target_bitrate, MOST_BITS_S))
+        allowed = self._allowed()
         if not self._goes(at_s, allowed):
             return [], timestamp
         bits_s = max(allowed, LEAST_BITS_S)
@@ -77,6 +85,11 @@ class ThriftyVp8(Encoder):
         self._picture_id = (self._picture_id + 1) % PICTURE_IDS
         assert packet.pts is not None and packet.time_base is not None  # noqa: S101
         return packetized(bytes(packet), self._picture_id), int(packet.pts * packet.time_base * VIDEO_CLOCK)
+
+    def _allowed(self) -> int:
+        """Bits a second, 0 for no picture."""
+        allowed = self._thrift.video_bits_s(min(self.target_bitrate, MOST_BITS_S))
+        return allowed - SMALL_BITS_S if self._beside() and allowed >= BOTH_BITS_S else allowed
 
     def _goes(self, at_s: float, allowed: int) -> bool:
         """Whether this frame goes out: not before its turn, and not while what went before is still to be paid for."""
@@ -128,6 +141,23 @@ class ThriftyVp8(Encoder):
         return made
 
 
+class SmallVp8(ThriftyVp8):
+    """The small picture beside the large one, for whoever watches over a poor line. A line that has no room for both
+    carries the large one alone, which is small by then.
+    """
+
+    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+        """As of the large one; no packets while there is no room for both."""
+        if self._allowed() == 0:
+            self._whole = True  # what comes after a pause is of no use without
+            assert frame.pts is not None and frame.time_base is not None  # noqa: S101
+            return [], int(frame.pts * frame.time_base * VIDEO_CLOCK)
+        return super().encode(frame, force_keyframe)
+
+    def _allowed(self) -> int:
+        return SMALL_BITS_S if self._thrift.video_bits_s(min(self.target_bitrate, MOST_BITS_S)) >= BOTH_BITS_S else 0
+
+
 class ThriftyOpus(Encoder):
     """Opus, mono, 20 ms, with in-band repair. Encodes in any one thread at a time."""
 
@@ -165,10 +195,10 @@ class ThriftyOpus(Encoder):
         return made
 
 
-def encoder_for(codec: str, thrift: Thrift) -> Encoder | None:
-    """The encoder of a codec by its name in SDP; None for one that is not ours."""
+def encoder_for(codec: str, thrift: Thrift, beside: Callable[[], bool] = lambda: False) -> Encoder | None:
+    """The encoder of a codec by its name in SDP; None for one that is not ours. ``beside`` as for ``ThriftyVp8``."""
     if codec.upper() == "VP8":
-        return ThriftyVp8(thrift)
+        return ThriftyVp8(thrift, beside)
     return ThriftyOpus(thrift) if codec.lower() == "opus" else None
 
 

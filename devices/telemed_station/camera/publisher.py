@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Literal
 
 import aiohttp
 import structlog
+from aiortc import RTCRtpSender
+from aiortc.codecs.base import Encoder
 
-from telemed_station.camera.encoders import encoder_for
+from telemed_station.camera.encoders import SmallVp8, encoder_for
 from telemed_station.camera.keeper import Keeper, Over
 from telemed_station.camera.resource import MediaSession, State
-from telemed_station.camera.sources import Sources
-from telemed_station.camera.stamps import encode_by, stamp_reports
+from telemed_station.camera.sources import Sources, Track
+from telemed_station.camera.stamps import Small, encode_by, stamp_reports
+from telemed_station.camera.tee import Follow, Lead
 from telemed_station.camera.thrift import Thrift
 from telemed_station.camera.ways import Ways
 from telemed_station.errors import CameraUnavailable
@@ -69,6 +73,24 @@ class Camera:
         """Keep what is wanted published; for ever."""
         await self._keeper.run()
 
+    def _add_picture(self, session: MediaSession, track: Track) -> None:
+        """The picture in two sizes (``encoders.SmallVp8`` says when the small one is sent)."""
+        lead = Lead(track)
+
+        def both() -> bool:
+            return session.small is not None and session.small.sent
+
+        sender = session.peer.addTrack(lead)
+        self._add(sender, lead, lambda codec: encoder_for(codec, self._thrift, both))
+        transceiver = next(one for one in session.peer.getTransceivers() if one.sender.track is lead)
+        small = session.small = Small(session.peer, transceiver, lead.follower)
+        self._add(small.sender, lead.follower, lambda codec: SmallVp8(self._thrift) if codec.upper() == "VP8" else None)
+
+    @staticmethod
+    def _add(sender: RTCRtpSender, track: Track | Lead | Follow, make: Callable[[str], Encoder | None]) -> None:
+        encode_by(sender, make)
+        stamp_reports(sender, track.capture_us)
+
     async def _hold(self, wanted: tuple[str, str, int]) -> None:
         incarnation, room, _ = wanted
         way = await self._ways.next()
@@ -83,9 +105,10 @@ class Camera:
         session = self._session = MediaSession(self._http, self._server, self._key, self._ways, way)
         try:
             for track in tracks:
-                sender = session.peer.addTrack(track)
-                encode_by(sender, lambda codec: encoder_for(codec, self._thrift))
-                stamp_reports(sender, track.capture_us)
+                if track.kind == "video":
+                    self._add_picture(session, track)
+                else:
+                    self._add(session.peer.addTrack(track), track, lambda codec: encoder_for(codec, self._thrift))
                 track.on("ended", session.ended.set)
             await session.open(f"/whip/{room}?source={self.source}")
             log.info("publishing", room=room, source=self.source)

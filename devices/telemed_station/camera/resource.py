@@ -16,7 +16,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtcconfiguration import RTCBundlePolicy
 
 from telemed_station.camera.body import whole
-from telemed_station.camera.stamps import addresses_for
+from telemed_station.camera.stamps import Small, addresses_for
 from telemed_station.camera.ways import Way, Ways
 
 POST_S = 8.0  # the server may have to start its relay first
@@ -28,6 +28,7 @@ DELETE_S = 2.0
 SILENT_S = 40.0
 LOOK_S = 0.5
 ANSWER_BYTES_MAX = 65_536
+LAYERS_TAKEN = "a=x-telemed-layers:2"  # docs/protocol.md section 12: the server tells the two sizes apart
 
 State = Literal["idle", "connecting", "connected"]
 
@@ -54,6 +55,7 @@ class MediaSession:
         self.peer = RTCPeerConnection(
             RTCConfiguration(iceServers=way.servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         )  # fmt: skip
+        self.small: Small | None = None  # of the picture, when it is sent in two sizes
         self.state: State = "idle"
         self.ended = asyncio.Event()
         self._connected = asyncio.Event()
@@ -64,7 +66,8 @@ class MediaSession:
         self.state = "connecting"
         with addresses_for(urlsplit(self._server).hostname or ""):
             await self.peer.setLocalDescription(await self.peer.createOffer())
-        answer = await self._post(self._server + path, self.peer.localDescription.sdp)
+        offer = self.peer.localDescription.sdp
+        answer = await self._post(self._server + path, offer if self.small is None else self.small.offered(offer))
         try:
             await self.peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         except Exception as error:  # aiortc raises many kinds on an answer that is none
@@ -77,6 +80,8 @@ class MediaSession:
         except TimeoutError:
             self._ways.failed(self._way)
             raise
+        if self.small is not None and LAYERS_TAKEN in answer.splitlines():
+            await self.small.send()
 
     async def unheard(self) -> None:
         """Return when the connection has ended, or the other side does not say any more how it receives.
@@ -110,6 +115,8 @@ class MediaSession:
         self._location = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
+                if self.small is not None:
+                    await self.small.stop()
                 await self.peer.close()
 
     async def _post(self, url: str, offer: str) -> str:

@@ -1,10 +1,11 @@
 """The only file of the station that touches private names of aiortc and aioice.
 
-Four touches, checked by ``check_contract`` so that an upgrade that moves them fails loudly:
+Five touches, checked by ``check_contract`` so that an upgrade that moves them fails loudly:
 
 * aiortc's sender report carries the time of *sending*, 8 to 100 ms after the capture. ``stamp_reports`` replaces its
   NTP time by the capture time of the frame whose RTP timestamp it names, and drops reports sent before the first.
 * aiortc makes each encoder itself, of its own kinds. ``encode_by`` has a sender use ours.
+* aiortc sends a picture in one size. ``Small`` sends it in a second one, by a sender of its own on the same connection.
 * aioice takes a connection for dead after six questions that nobody answered, 27 to 39 s. It asks ten times: a cut of
   half a minute is no end (RFC 7675 section 5.1 has 30 s; the peer is our own server, which is asked by TLS as well).
 * aioice never offers 127.0.0.1. ``addresses_for`` offers it, alone, where the server is on this machine.
@@ -22,7 +23,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import aioice.ice
-from aiortc import RTCRtpSender
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender, RTCRtpTransceiver
 from aiortc.codecs.base import Encoder
 from aiortc.rtp import RtcpSrPacket
 
@@ -32,6 +33,7 @@ NTP_EPOCH_S = 2_208_988_800  # 1900 to 1970 (RFC 5905 section 6)
 _RTP_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"
 _PACKETS = "_RTCRtpSender__packet_count"
 _ENCODER = "_RTCRtpSender__encoder"
+_LOCAL_RTP = "_RTCPeerConnection__localRtp"
 USES = (
     "self.__rtp_timestamp = packet.timestamp", "self.__packet_count += 1", "if self.__encoder is None:",
     "self.__encoder.target_bitrate = bitrate", "self.__encoder.encode, data, force_keyframe", "if not payloads:",
@@ -40,8 +42,11 @@ USES = (
 CONTRACT = (
     (RTCRtpSender, "_next_encoded_frame", ("self", "codec")),
     (RTCRtpSender, "_send_rtcp", ("self", "packets")),
+    (RTCRtpSender, "send", ("self", "parameters")),
+    (RTCPeerConnection, _LOCAL_RTP, ("self", "transceiver")),
     (aioice.ice, "get_host_addresses", ("use_ipv4", "use_ipv6")),
 )
+SENDER_ATTRIBUTES = ("_ssrc", "_rtx_ssrc")
 
 
 class AdapterMismatch(RuntimeError):
@@ -56,6 +61,7 @@ def check_contract() -> None:
         if tuple(inspect.signature(member).parameters) != parameters:
             wrong.append(name)
     source = inspect.getsource(RTCRtpSender)
+    wrong += [name for name in SENDER_ATTRIBUTES if f"self.{name} = random32()" not in source]
     wrong += [use for use in USES if use not in source]
     if "failures >= CONSENT_FAILURES" not in inspect.getsource(aioice.ice.Connection):
         wrong.append("CONSENT_FAILURES")
@@ -123,6 +129,45 @@ def encode_by(sender: RTCRtpSender, make: Callable[[str], Encoder | None]) -> No
         return await encode(codec)
 
     sender._next_encoded_frame = next_encoded_frame  # type: ignore[method-assign]
+
+
+class Small:
+    """A picture in a second size: ``track`` as encoded by what its ``sender`` is given, beside a transceiver's own."""
+
+    def __init__(self, peer: RTCPeerConnection, transceiver: RTCRtpTransceiver, track: MediaStreamTrack) -> None:
+        self._peer = peer
+        self._transceiver = transceiver
+        self.sender = RTCRtpSender(track, transceiver.sender.transport)
+        self.sent = False
+
+    def offered(self, text: str) -> str:
+        """The offer with this size in it (RFC 5576: SSRC groups, the smallest size first)."""
+        own, small = self._transceiver.sender, self.sender
+        head, *sections = text.split("\r\nm=")
+        for at, section in enumerate(sections):
+            if not section.startswith("video "):
+                continue
+            line = next(line for line in section.split("\r\n") if line.startswith("a=ssrc:"))
+            name = line.partition(" ")[2]
+            sections[at] = section.removesuffix("\r\n") + "".join(
+                f"\r\na={one}"
+                for one in (
+                    f"ssrc-group:SIM {small._ssrc} {own._ssrc}", f"ssrc-group:FID {small._ssrc} {small._rtx_ssrc}",
+                    f"ssrc:{small._ssrc} {name}", f"ssrc:{small._rtx_ssrc} {name}",
+                )
+            ) + ("\r\n" if section.endswith("\r\n") else "")
+        return "\r\nm=".join((head, *sections))
+
+    async def send(self) -> None:
+        """Begin; the connection is there. Nothing, when another codec than VP8 was agreed on."""
+        agreed = getattr(self._peer, _LOCAL_RTP)(self._transceiver)
+        if agreed.codecs and agreed.codecs[0].name.upper() == "VP8":
+            await self.sender.send(agreed)
+            self.sent = True
+
+    async def stop(self) -> None:
+        """End; idempotent."""
+        await self.sender.stop()
 
 
 aioice.ice.CONSENT_FAILURES = CONSENT_FAILURES

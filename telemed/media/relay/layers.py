@@ -21,7 +21,7 @@ class Layers:
         self.kind = stream.kind
         origin, family = secrets.randbits(32), object()
         self.fans = [
-            Fan(Source(stream.kind, stream.clock_hz, stream.nack, origin, family)) for _ in stream.rids or (None,)
+            Fan(Source(stream.kind, stream.clock_hz, stream.nack, origin, family)) for _ in range(stream.layers)
         ]
         self.octets = [0] * len(self.fans)  # of payload, since the last measure
         self.bits_s = [0.0] * len(self.fans)  # that each layer carries
@@ -40,17 +40,16 @@ class Layers:
         if known is not None:
             return known
         stream, repeated = self.stream, packet[1] & 0x7F == self.stream.rtx_payload_type
-        if stream.rids:
+        at: int | None = 0
+        if stream.ssrcs:
+            at = next((number for number, pair in enumerate(stream.ssrcs) if pair[repeated] == ssrc), None)
+        elif stream.rids:
             name = "repaired_rid" if repeated else "rid"
             number = stream.extensions.get(name)
             rid = find_extension(packet, number) if number is not None else None
             rids = [one.encode() for one in stream.rids]
-            if rid not in rids:
-                return None
-            found = self.fans[min(rids.index(rid), len(self.fans) - 1)], repeated
-        else:
-            found = self.fans[0], repeated
-        return found
+            at = rids.index(rid) if rid in rids else None
+        return None if at is None else (self.fans[min(at, len(self.fans) - 1)], repeated)
 
     def learn(self, ssrc: int, found: tuple[Fan, bool]) -> None:
         """Remember whose packets come under this SSRC; it was believed."""
