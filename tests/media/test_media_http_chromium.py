@@ -97,7 +97,7 @@ async def test_an_ice_restart_keeps_the_call_and_its_keys(call: Call, context: A
     await reaches(playing, "pictures decode", lambda n: n["frames"] > 5, statistics=STATISTICS)
     for page, moves in ((publishing, "sent"), (playing, "frames")):
         await page.evaluate(COUNT)
-        before = await page.evaluate(LINE)
+        before = await reaches(page, "who answers is known", lambda n: n["certificate"] is not None, statistics=LINE)
         ufrag = await page.evaluate(RESTART)
         assert ufrag != before["ufrag"]
         after = await reaches(page, "the new ICE session is used", lambda n, u=ufrag: n["ufrag"] == u, statistics=LINE)
