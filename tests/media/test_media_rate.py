@@ -16,21 +16,25 @@ from tests.media.test_media_chromium import ARGUMENTS, CHROMIUM
 ROOM = "6b1f5a52-6f0e-4a38-9d57-6f7f0c9a0001"
 REACHED = 0.8  # of what it may send; an encoder keeps below its target
 
-# Noise that is another one in each frame: no encoder can save anything on it.
+# Noise that is another one in each picture: no encoder can save anything on it. Drawn once, so that the processor is
+# the encoder's; shown in turn.
 PUBLISH = """async (layers) => {
   const canvas = document.createElement('canvas');
-  canvas.width = 960; canvas.height = 540;
+  canvas.width = 640; canvas.height = 360;
   const pen = canvas.getContext('2d');
-  const noise = pen.createImageData(960, 540);
+  const pictures = [];
   let seed = 1;
-  setInterval(() => {
+  for (let count = 0; count < 8; count++) {
+    const noise = pen.createImageData(640, 360);
     for (let at = 0; at < noise.data.length; at += 4) {
       seed = (seed * 1103515245 + 12345) & 0x7fffffff;
       noise.data[at] = noise.data[at + 1] = noise.data[at + 2] = seed >> 16;
       noise.data[at + 3] = 255;
     }
-    pen.putImageData(noise, 0, 0);
-  }, 50);
+    pictures.push(await createImageBitmap(noise));
+  }
+  let shown = 0;
+  setInterval(() => pen.drawImage(pictures[shown++ % pictures.length], 0, 0), 50);
   window.pc = new RTCPeerConnection();
   const [track] = canvas.captureStream(20).getVideoTracks();
   pc.addTransceiver(track, {direction: 'sendonly', ...(layers.length ? {sendEncodings: layers} : {})});
@@ -74,11 +78,11 @@ async def test_chromium_reaches_the_rate_that_it_may_send_and_stays_there(plane:
                 if before is not None:
                     rooms.append(now["room"])
                     rates.append(8 * (now["bytes"] - before["bytes"]) / (now["now_s"] - before["now_s"]))
-                if reached_s is None and now["room"] >= REACHED * VIDEO_BITS_A_SECOND:
+                if reached_s is None and rates and rates[-1] >= REACHED * VIDEO_BITS_A_SECOND:
                     reached_s = now["now_s"] - began_s
                 before = now
-    print(f"\nroom for {REACHED:.0%} of the bound after {reached_s:.1f} s; sent, kbit/s:",
+    print(f"\n{REACHED:.0%} of the bound sent after {reached_s:.1f} s; sent, kbit/s:",
           " ".join(f"{rate / 1000:.0f}" for rate in rates))
-    # What it sends depends on how many noisy pictures this machine encodes meanwhile; what it may, on us alone.
-    assert min(rooms[-8:]) > 0.5 * VIDEO_BITS_A_SECOND, "it never collapses"
+    assert min(rooms[-8:]) > 0.5 * VIDEO_BITS_A_SECOND, "what it may never collapses"
+    assert min(rates[-8:]) > 0.5 * VIDEO_BITS_A_SECOND, "what it sends never collapses"
     assert max(rates[-8:]) < 1.25 * VIDEO_BITS_A_SECOND, "it keeps to the bound"
