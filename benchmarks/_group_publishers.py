@@ -24,7 +24,7 @@ from typing import Any
 import aioice.ice
 import numpy as np
 from _group_script import FRAMES_A_SECOND, QUIET_DBOV, Turn, level_dbov, pictures, turns
-from _media_lines import Answer, serve
+from _media_lines import Answer, serve_beside
 from _media_peer import STUN_SECONDS, Line, Peer
 from _report import percentile
 
@@ -262,12 +262,7 @@ async def main(profile: str) -> None:
     """Serve the lines and send."""
     aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
     publishers = Publishers(profile)
-    sending = asyncio.create_task(publishers.run())
-    lines = asyncio.create_task(serve(publishers.handle))
-    done, _ = await asyncio.wait((sending, lines), return_when=asyncio.FIRST_COMPLETED)
-    for task in done:
-        task.result()
-    sending.cancel()
+    await serve_beside(publishers.handle, publishers.run())
 
 
 if __name__ == "__main__":

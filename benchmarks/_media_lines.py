@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,19 @@ class Child:
                 limit=LINE_BYTES, preexec_fn=die_with_parent,
             )
         return cls(process, log)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def running(cls, command: list[str], log: Path) -> AsyncIterator[Child]:
+        """One that is ended at the end. What fails meanwhile is told with the end of its log."""
+        child = await cls.start(command, log)
+        try:
+            yield child
+        except Exception as error:
+            error.add_note(child.said())
+            raise
+        finally:
+            await child.stop()
 
     @property
     def pid(self) -> int:
@@ -109,6 +122,15 @@ async def serve(handler: Handler) -> None:
         task = asyncio.create_task(_answer(handler, json.loads(line)))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+
+
+async def serve_beside(handler: Handler, work: Coroutine[Any, Any, None]) -> None:
+    """Answer as :func:`serve` does while that goes on; end with whichever ends first, and raise what it raised."""
+    working, lines = asyncio.create_task(work), asyncio.create_task(serve(handler))
+    done, _ = await asyncio.wait((working, lines), return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+    working.cancel()
 
 
 async def _answer(handler: Handler, question: Answer) -> None:

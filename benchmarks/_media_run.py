@@ -165,14 +165,6 @@ async def _server(name: str, net: Net, folder: Path) -> AsyncIterator[Server]:
         await server.stop()
 
 
-@contextlib.asynccontextmanager
-async def _child(net: Net, folder: Path, program: str, *words: str) -> AsyncIterator[Child]:
+def _child(net: Net, folder: Path, program: str, *words: str) -> contextlib.AbstractAsyncContextManager[Child]:
     path = str(Path(__file__).with_name(program))
-    child = await Child.start(inside(net.peers, sys.executable, path, *words), folder / f"{program}.log")
-    try:
-        yield child
-    except Exception as error:
-        error.add_note(child.said())
-        raise
-    finally:
-        await child.stop()
+    return Child.running(inside(net.peers, sys.executable, path, *words), folder / f"{program}.log")

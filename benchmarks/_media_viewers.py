@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from _media_lines import Answer, serve
+from _media_lines import Answer, serve_beside
 from _media_peer import STUN_SECONDS, Line, Peer
 
 SWEEP_SECONDS = 0.02
@@ -229,12 +229,7 @@ class Viewers:
 async def main(profile: str) -> None:
     """Serve the lines and sweep."""
     viewers = Viewers(profile)
-    sweeping = asyncio.create_task(viewers.run())
-    lines = asyncio.create_task(serve(viewers.handle))
-    done, _ = await asyncio.wait((sweeping, lines), return_when=asyncio.FIRST_COMPLETED)
-    for task in done:
-        task.result()
-    sweeping.cancel()
+    await serve_beside(viewers.handle, viewers.run())
 
 
 if __name__ == "__main__":

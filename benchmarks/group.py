@@ -22,7 +22,6 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -216,17 +215,9 @@ def _together(times_s: list[float]) -> int:
     return max((sum(at <= other < at + 1.0 for other in times_s) for at in times_s), default=0)
 
 
-@contextlib.asynccontextmanager
-async def _child(folder: Path, program: str, *words: str) -> AsyncIterator[Child]:
+def _child(folder: Path, program: str, *words: str) -> contextlib.AbstractAsyncContextManager[Child]:
     path = str(Path(__file__).with_name(program))
-    child = await Child.start([sys.executable, path, *words], folder / f"{program}.log")
-    try:
-        yield child
-    except Exception as error:
-        error.add_note(child.said())
-        raise
-    finally:
-        await child.stop()
+    return Child.running([sys.executable, path, *words], folder / f"{program}.log")
 
 
 def arguments() -> argparse.Namespace:

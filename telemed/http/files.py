@@ -28,8 +28,8 @@ from telemed.consultation.files import (
 from telemed.errors import InvalidRequest, KeyDestroyed, NotFound, StateRefused, TelemedError
 from telemed.http import keys
 from telemed.http.chat import LineShown, line_json
-from telemed.http.errors import log_unexpected
 from telemed.http.route import Body, Route, answer, query, uuid_of
+from telemed.http.sending import send_parts
 from telemed.http.sockets import renewal
 from telemed.identity import policy
 from telemed.store.database import Connection
@@ -37,8 +37,6 @@ from telemed.store.database import Connection
 READ_BYTES: Final = 65_536  # at a time, from the socket
 IDLE_SECONDS: Final = 15.0  # without a byte; a sender that stands still holds nothing
 UPLOAD_SECONDS: Final = 900.0  # of a whole upload: 25 MiB at 240 kbit/s
-DOWNLOAD_SECONDS: Final = 900.0
-PART_SECONDS: Final = 60.0  # for one part of 1 MiB to be taken
 AT_ONCE: Final = 16  # uploads of this process: 400 MiB of sealed bytes on the disk at most
 AT_ONCE_A_PERSON: Final = 2
 FILE_POLICY: Final = "default-src 'none'; sandbox"  # what a file's own content may do when it is opened: nothing
@@ -155,31 +153,16 @@ async def read_file(request: web.Request) -> web.StreamResponse:
         "Content-Security-Policy": FILE_POLICY,
     })
     response.content_length = brief.bytes
-    try:
-        async with asyncio.timeout(DOWNLOAD_SECONDS):
-            await response.prepare(request)
-            if request.method != "HEAD":
-                await _send(request, response, stored, first)
-            await response.write_eof()
-    except Exception as error:
-        if not response.prepared:
-            raise
-        if not isinstance(error, ConnectionError | TimeoutError):
-            log_unexpected(error, request[keys.REQUEST_ID], "file.read")
-        if request.transport is not None:  # a broken connection, never a second answer in the file's bytes
-            request.transport.abort()
-    return response
+    return await send_parts(request, response, _parts(request, stored, first), "file.read")
 
 
-async def _send(request: web.Request, response: web.StreamResponse, stored: Stored, first: bytes) -> None:
-    """Write part after part; no connection to the database is held while a slow reader takes one."""
-    part = first
-    for n in range(stored.parts):
-        if n:
-            async with request.app[keys.DATABASE].connection() as connection:
-                part = await files.part(connection, stored, n)
-        async with asyncio.timeout(PART_SECONDS):
-            await response.write(part)
+async def _parts(request: web.Request, stored: Stored, first: bytes) -> AsyncIterator[bytes]:
+    """Part after part; no connection to the database is held while a slow reader takes one."""
+    yield first
+    for n in range(1, stored.parts):
+        async with request.app[keys.DATABASE].connection() as connection:
+            part = await files.part(connection, stored, n)
+        yield part
 
 
 def prepare(app: web.Application) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -17,8 +16,8 @@ from telemed.consultation.consultations import UNDER_WAY
 from telemed.errors import KeyDestroyed, NotFound, StateRefused, TelemedError
 from telemed.http import keys
 from telemed.http.announce import consultation_json, load, tell_consultation
-from telemed.http.errors import log_unexpected
 from telemed.http.route import Body, Route, answer, body, uuid_of
+from telemed.http.sending import send_parts
 from telemed.http.shapes import ConsultationShown
 from telemed.identity import policy
 from telemed.media.backend import SourceName
@@ -29,8 +28,6 @@ from telemed.media.recording.recorder import Recorder
 
 WEBM: Final = "video/webm"
 STRETCH_BYTES: Final = 4_194_304  # of one answer to a range: 20 s; a player asks on when it needs more
-ANSWER_SECONDS: Final = 900.0
-PART_SECONDS: Final = 60.0  # for one part to be taken
 REELS: Final = 16  # recordings of which the parts' places are remembered: 2 MB each at most
 OPENINGS: Final = 1_024  # remembered; whoever is forgotten is audited once more
 OPENED: Final = web.AppKey("RECORDINGS_OPENED", OrderedDict[tuple[bytes, UUID], None])
@@ -169,34 +166,20 @@ async def _answered(request: web.Request, recorded: Recorded, reel: Reel) -> web
     if wanted is not None:
         response.headers["Content-Range"] = f"bytes {first}-{past - 1}/{reel.bytes}"
     response.content_length = past - first
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            await response.prepare(request)
-            if request.method != "HEAD":
-                await _send(request, response, recorded, reel, first, past)
-            await response.write_eof()
-    except Exception as error:
-        if not response.prepared:
-            raise
-        if not isinstance(error, ConnectionError | TimeoutError):
-            log_unexpected(error, request[keys.REQUEST_ID], "recording.read")
-        if request.transport is not None:  # a broken connection, never a second answer in the picture's bytes
-            request.transport.abort()
-    return response
+    return await send_parts(request, response, _parts(request, recorded, reel, first, past), "recording.read")
 
 
-async def _send(
-    request: web.Request, response: web.StreamResponse, recorded: Recorded, reel: Reel, first: int, past: int
-) -> None:
-    """Write piece after piece; no connection to the database is held while a slow reader takes one."""
+async def _parts(
+    request: web.Request, recorded: Recorded, reel: Reel, first: int, past: int
+) -> AsyncIterator[memoryview]:
+    """Piece after piece; no connection to the database is held while a slow reader takes one."""
     for number, begin, end in reel.pieces(first, past):
         if number is None:
             piece = reel.head
         else:
             async with request.app[keys.DATABASE].connection() as connection:
                 piece = await kept.part_bytes(connection, recorded, number)
-        async with asyncio.timeout(PART_SECONDS):
-            await response.write(memoryview(piece)[begin:end])
+        yield memoryview(piece)[begin:end]
 
 
 def _remember(known: OrderedDict[Key, Value], key: Key, value: Value, most: int) -> None:

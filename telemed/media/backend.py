@@ -153,12 +153,19 @@ class ResourcePlace:
     room: str
 
 
-@dataclass(frozen=True, slots=True)
-class MediaStats:
-    """Counts since start, but ``publications`` and ``viewers``, which are now."""
+@dataclass(slots=True)
+class Sent:
+    """What became of some packets, all viewers together. ``bytes`` are of payload."""
 
-    publications: int = 0
-    viewers: int = 0
+    sent: int = 0
+    unsent: int = 0
+    bytes: int = 0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a relay counted since its start."""
+
     packets_in: int = 0
     packets_out: int = 0
     packets_unsent: int = 0
@@ -168,6 +175,20 @@ class MediaStats:
     nacks_sent: int = 0
     keyframes_asked: int = 0
     datagrams_refused: int = 0
+
+    def add(self, sent: Sent) -> None:
+        """Count what was sent."""
+        self.packets_out += sent.sent
+        self.packets_unsent += sent.unsent
+        self.bytes_out += sent.bytes
+
+
+@dataclass(slots=True)
+class MediaStats(Counts):
+    """Counts since start, but ``publications`` and ``viewers``, which are now."""
+
+    publications: int = 0
+    viewers: int = 0
 
     def as_mapping(self) -> Mapping[str, int]:
         """Name to count, for ``/metrics``."""

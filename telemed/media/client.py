@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from telemed.media import wire
-from telemed.media.backend import Role
-from telemed.media.engine import Counts, Event, RelayUnavailable, Tapped
+from telemed.media.backend import Counts, Role
+from telemed.media.engine import Event, RelayUnavailable, Tapped
 from telemed.media.terms import Ground, Place, Terms
 from telemed.supervise import Death, Kept, Program, Supervisor
 

@@ -3,44 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-from telemed.media.backend import MediaError, Role
+from telemed.media.backend import Counts, MediaError, Role
 from telemed.media.terms import Ground, Place, Terms
 
 Event = Callable[[dict[str, Any]], None]
 Tapped = Callable[[bytes], None]  # a message of ``telemed.media.recording.tapped``
-
-
-@dataclass(slots=True)
-class Sent:
-    """What became of some packets, all viewers together. ``bytes`` are of payload."""
-
-    sent: int = 0
-    unsent: int = 0
-    bytes: int = 0
-
-
-@dataclass(slots=True)
-class Counts:
-    """What a relay counted since its start."""
-
-    packets_in: int = 0
-    packets_out: int = 0
-    packets_unsent: int = 0
-    bytes_out: int = 0
-    nacks_received: int = 0
-    packets_resent: int = 0
-    nacks_sent: int = 0
-    keyframes_asked: int = 0
-    datagrams_refused: int = 0
-
-    def add(self, sent: Sent) -> None:
-        """Count what was sent."""
-        self.packets_out += sent.sent
-        self.packets_unsent += sent.unsent
-        self.bytes_out += sent.bytes
 
 
 class RelayUnavailable(MediaError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -39,6 +38,7 @@ from telemed.media.offer import Media, Offer, carried, read_fragment, read_offer
 from telemed.media.relay.speakers import VOICES
 from telemed.media.session import Session, pause
 from telemed.media.terms import Place
+from telemed.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class MediaPlane:
         self._sessions: dict[str, Session] = {}  # by resource id, those still connecting among them
         self._live: dict[str, Session] = {}  # connected publishers by publication id, in order of connection
         self._watchers: dict[str, asyncio.Task[None]] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks(logger, "a media task")
         self._closed = False
         engine.on_event = self._told
 
@@ -185,7 +185,7 @@ class MediaPlane:
         """See ``MediaBackend.close_participant``."""
         for session in self._sessions.values():
             if session.room == room and session.participant == participant:
-                self._spawn(self._end(session))
+                self._tasks.start(self._end(session))
 
     def assign(self, room: str, clinician: str) -> None:
         """See ``MediaBackend.assign``."""
@@ -215,14 +215,14 @@ class MediaPlane:
         await self._end_all(list(self._sessions.values()))
         for task in self._watchers.values():
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.finish()
         await self._engine.stop()
 
     def _make_way(self, sessions: list[Session], bound: int) -> None:
         """End the oldest of these that plays nothing yet, else the oldest, so that one more keeps to the bound."""
         if len(sessions) >= bound:
             oldest = min(sessions, key=lambda one: (one.publication.id in self._live, one.created_s))
-            self._spawn(self._close(self._take_out(oldest)))
+            self._tasks.start(self._close(self._take_out(oldest)))
 
     def _session(
         self, role: Role, room: str, participant: str, owner: str, offer: Offer, publication: Publication
@@ -278,16 +278,16 @@ class MediaPlane:
                 session = self._sessions.get(event["leg"])
                 if session is not None:
                     over = self._take_off if event["event"] == "silent" else self._take_out
-                    self._spawn(self._close(over(session)))
+                    self._tasks.start(self._close(over(session)))
             case "down":
                 logger.warning("the relay has ended; %d sessions with it", len(self._sessions))
-                self._spawn(self._end_all(list(self._sessions.values())))
+                self._tasks.start(self._end_all(list(self._sessions.values())))
 
     def _go_live(self, session: Session) -> None:
         mine = session.publication.publisher
         replaced = [other for other in self._live.values() if other.room == session.room and other.is_of(mine)]
         if any(other.created_s > session.created_s for other in replaced):  # it connected after its own successor
-            self._spawn(self._end(session))
+            self._tasks.start(self._end(session))
             return
         for other in replaced:
             del self._live[other.publication.id]
@@ -296,7 +296,7 @@ class MediaPlane:
         self._live[session.publication.id] = session
         self._announce(session)
         for other in replaced:
-            self._spawn(self._end(other))
+            self._tasks.start(self._end(other))
 
     def _announce(self, session: Session) -> None:
         publications = [publication.as_json() for publication in self.publications(session.room)]
@@ -359,7 +359,7 @@ class MediaPlane:
     def _attend(self, room: str) -> None:
         """See to the consultation's end while the room has sessions."""
         if room not in self._watchers:
-            self._watchers[room] = self._spawn(self._watch(room))
+            self._watchers[room] = self._tasks.start(self._watch(room))
 
     async def _watch(self, room: str) -> None:
         with self._rooms.listen(_topic(room)) as listener:
@@ -377,19 +377,8 @@ class MediaPlane:
                     self.assign(room, str(clinician["id"]))
                 if listener.closed.is_set() or state not in LIVE_STATES:  # fallen behind: the end may be missed
                     self._watchers.pop(room, None)
-                    self._spawn(self.close_room(room))
+                    self._tasks.start(self.close_room(room))
                     return
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("a media task failed", exc_info=task.exception())
 
 
 def _topic(room: str) -> str:

@@ -15,42 +15,11 @@ from telemed.media.backend import Publisher
 from telemed.media.plane import MediaPlane
 from telemed.media.relay.relay import Relay
 from tests.browser.visits.conftest import run_firefox
+from tests.media.pages import ACCEPT, PLAY, PUBLISH
 
 ROOM = "6b1f5a52-6f0e-4a38-9d57-6f7f0c9a0001"
 HERE = Publisher("account:1", "clinician")
 
-PUBLISH = """async () => {
-  window.sends = new RTCPeerConnection();
-  const canvas = document.createElement('canvas');
-  canvas.width = 640; canvas.height = 360;
-  const pen = canvas.getContext('2d');
-  let number = 0;
-  setInterval(() => {
-    for (let x = 0; x < 16; x += 1) {
-      pen.fillStyle = `hsl(${(number * 7 + x * 40) % 360} 80% 50%)`;
-      pen.fillRect(x * 40, 0, 40, 360);
-    }
-    number += 1;
-  }, 50);
-  const [picture] = canvas.captureStream(20).getVideoTracks();
-  sends.addTransceiver(picture, {direction: 'sendonly', sendEncodings: [
-    {rid: 'h', maxBitrate: 800000}, {rid: 'l', maxBitrate: 120000, scaleResolutionDownBy: 2}]});
-  await sends.setLocalDescription(await sends.createOffer());
-  return sends.localDescription.sdp;
-}"""
-PLAY = """async () => {
-  window.sees = new RTCPeerConnection();
-  sees.addTransceiver('video', {direction: 'recvonly'});
-  sees.ontrack = (event) => {
-    const video = document.createElement('video');
-    video.muted = true; video.autoplay = true; video.srcObject = new MediaStream([event.track]);
-    document.body.append(video);
-    window.video = video;
-  };
-  await sees.setLocalDescription(await sees.createOffer());
-  return sees.localDescription.sdp;
-}"""
-ACCEPT = """async ([name, sdp]) => { await window[name].setRemoteDescription({type: 'answer', sdp}); }"""
 STATE = """async () => {
   const rows = [...(await sees.getStats()).values()].filter((one) => one.type === 'inbound-rtp');
   const row = rows[0] ?? {};

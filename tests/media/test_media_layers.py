@@ -20,6 +20,7 @@ from telemed.media.relay import rtp
 from telemed.media.relay.relay import Relay
 from tests.browser.visits.conftest import run_firefox
 from tests.media.conftest import Plane, new_peer
+from tests.media.pages import ACCEPT, PLAY, PUBLISH
 from tests.media.test_media_chromium import ARGUMENTS, CHROMIUM
 
 ROOM = "6b1f5a52-6f0e-4a38-9d57-6f7f0c9a0001"
@@ -29,47 +30,6 @@ FOXLESS = pytest.mark.skipif(
 )
 BROWSERS = ["chromium", pytest.param("firefox", marks=FOXLESS)]
 
-# A picture that moves everywhere, as web/src/media/devices.ts sends it, and a tone.
-PUBLISH = """async () => {
-  window.sends = new RTCPeerConnection();
-  const canvas = document.createElement('canvas');
-  canvas.width = 640; canvas.height = 360;
-  const pen = canvas.getContext('2d');
-  let number = 0;
-  setInterval(() => {
-    for (let x = 0; x < 16; x += 1) {
-      pen.fillStyle = `hsl(${(number * 7 + x * 40) % 360} 80% 50%)`;
-      pen.fillRect(x * 40, 0, 40, 360);
-    }
-    number += 1;
-  }, 50);
-  const [picture] = canvas.captureStream(20).getVideoTracks();
-  sends.addTransceiver(picture, {direction: 'sendonly', sendEncodings: [
-    {rid: 'h', maxBitrate: 1200000}, {rid: 'l', maxBitrate: 150000, scaleResolutionDownBy: 2, maxFramerate: 15}]});
-  await sends.setLocalDescription(await sends.createOffer());
-  return sends.localDescription.sdp;
-}"""
-PLAY = """async () => {
-  window.sees = new RTCPeerConnection();
-  sees.addTransceiver('video', {direction: 'recvonly'});
-  sees.ontrack = (event) => {
-    const video = document.createElement('video');
-    video.muted = true; video.autoplay = true; video.srcObject = new MediaStream([event.track]);
-    document.body.append(video);
-    window.video = video;
-  };
-  // The longest time without a new frame since `decoded` was last set to nothing.
-  window.longest = 0;
-  let decoded = 0, since = performance.now();
-  setInterval(async () => {
-    const row = [...(await sees.getStats()).values()].find((one) => one.type === 'inbound-rtp') ?? {};
-    if ((row.framesDecoded ?? 0) !== decoded) { decoded = row.framesDecoded; since = performance.now(); }
-    else if (decoded > 0) window.longest = Math.max(window.longest, performance.now() - since);
-  }, 40);
-  await sees.setLocalDescription(await sees.createOffer());
-  return sees.localDescription.sdp;
-}"""
-ACCEPT = """async ([name, sdp]) => { await window[name].setRemoteDescription({type: 'answer', sdp}); }"""
 SEEN = """async () => {
   const row = [...(await sees.getStats()).values()].find((one) => one.type === 'inbound-rtp') ?? {};
   return {decoded: row.framesDecoded ?? 0, width: window.video?.videoWidth ?? 0, freezes: row.freezeCount ?? 0,

@@ -230,8 +230,7 @@ async def test_a_server_that_reads_nothing_any_more_is_taken_for_dead() -> None:
             with pytest.raises(wire.Broken):
                 await asyncio.wait_for(serving, START_SECONDS)
             held.set()
-            for task in list(service._tasks):
-                task.cancel()
+            await service._tasks.cancel()
             await relay.stop()
 
 

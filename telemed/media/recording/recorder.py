@@ -11,10 +11,10 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from itertools import count
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from telemed.consultation.rooms import Rooms
@@ -26,6 +26,7 @@ from telemed.media.recording.film import Film, Part
 from telemed.media.recording.kept import DiskLow, RecordingsFull, Writing
 from telemed.store.database import Database, DatabaseFull, DatabaseRefused
 from telemed.store.sealing import Sealer
+from telemed.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ class Recorder:
         self._of: dict[UUID, dict[str, Taking]] = {}  # by consultation and publication
         self._begun: Counter[UUID] = Counter()  # recordings, since it was switched on
         self._numbers = count(1)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks(logger, "a recording's task")
         taps.on_tapped = self._fed
 
     async def start(self) -> None:
@@ -120,7 +121,7 @@ class Recorder:
         async with self._database.connection() as connection:
             for consultation in await kept.resume(connection):
                 self.on(consultation)
-        self._spawn(self._tick_on())
+        self._tasks.start(self._tick_on())
 
     def check(self) -> None:
         """Pass when one more may begin. Raises ``RecordingsFull``, ``DiskLow``."""
@@ -132,7 +133,7 @@ class Recorder:
         """Record what is published there, now and from now on; again changes nothing."""
         if consultation not in self._watching:
             self._of[consultation], self._begun[consultation] = {}, 0
-            self._watching[consultation] = self._spawn(self._watch(consultation))
+            self._watching[consultation] = self._tasks.start(self._watch(consultation))
 
     async def off(self, consultation: UUID, why: str) -> None:
         """Stop; returns when what came before is kept, or after ``LAST_SECONDS``. ``withdrawn`` keeps no more."""
@@ -150,9 +151,7 @@ class Recorder:
         """The server ends: keep what came; it goes on at the next start."""
         for consultation in list(self._watching):
             await self.off(consultation, "cut")
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
 
     # What is published.
 
@@ -168,7 +167,7 @@ class Recorder:
                     self._look(consultation)
         if listener.closed.is_set():  # fallen behind: the end may be missed
             del self._watching[consultation]
-            self._watching[consultation] = self._spawn(self._watch(consultation))
+            self._watching[consultation] = self._tasks.start(self._watch(consultation))
         else:
             await self.off(consultation, "left")
 
@@ -198,7 +197,7 @@ class Recorder:
         number = next(self._numbers)
         taking = Taking(number, publication, self._clock(consultation, who.participant), writing)
         self._takings[number] = taking
-        taking.task = self._spawn(self._keep(consultation, taking))
+        taking.task = self._tasks.start(self._keep(consultation, taking))
         self._taps.tap(publication.id, number)
         return taking
 
@@ -234,7 +233,7 @@ class Recorder:
                     self._taps.keyframe(taking.publication.id)
             full = [one for one, takings in self._of.items() if any(taking.full for taking in takings.values())]
             for consultation in full:
-                self._spawn(self._stop(consultation, "full"))
+                self._tasks.start(self._stop(consultation, "full"))
             if tick % CHECK_TICKS == 0 and self._watching:
                 await self._check()
 
@@ -245,10 +244,10 @@ class Recorder:
             async with self._database.connection() as connection:
                 for consultation in list(self._watching):
                     if not await kept.consent_given(connection, consultation):
-                        self._spawn(self._stop(consultation, "withdrawn"))
+                        self._tasks.start(self._stop(consultation, "withdrawn"))
         except DiskLow:
             for consultation in list(self._watching):
-                self._spawn(self._stop(consultation, "disk"))
+                self._tasks.start(self._stop(consultation, "disk"))
         except (DatabaseUnavailable, DatabaseRefused):
             return  # nothing can be kept either
 
@@ -274,7 +273,7 @@ class Recorder:
         except (KeyDestroyed, DatabaseFull) as error:
             taking.parts.clear()
             why = "disk" if isinstance(error, DatabaseFull) else "withdrawn"
-            self._spawn(self._stop(consultation, why))
+            self._tasks.start(self._stop(consultation, why))
         except (DatabaseUnavailable, DatabaseRefused):
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -293,14 +292,3 @@ class Recorder:
                 return await act()
             except (DatabaseUnavailable, DatabaseRefused):
                 await asyncio.sleep(RETRY_SECONDS)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("a recording's task failed", exc_info=task.exception())

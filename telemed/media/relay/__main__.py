@@ -18,6 +18,7 @@ from telemed.media.relay.port import PortUnavailable
 from telemed.media.relay.relay import Relay
 from telemed.media.terms import Place
 from telemed.supervise import follow_parent, stop_signals
+from telemed.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Service:
     def __init__(self, relay: Relay, writer: asyncio.StreamWriter) -> None:
         self._relay = relay
         self._writer = writer
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(logger, "a media task")
         relay.on_event = self.say
         relay.on_tapped = self._tapped
 
@@ -53,11 +54,11 @@ class Service:
     async def serve(self, reader: asyncio.StreamReader) -> None:
         """Take messages one by one; goodbyes are said meanwhile."""
         self.say({"event": "up", "number": self._relay.number})
-        self._spawn(self._count())
+        self._tasks.start(self._count())
         while True:
             message = await wire.read(reader)
             if message["do"] == "close":
-                self._spawn(self._close(message))
+                self._tasks.start(self._close(message))
             else:
                 await self._do(message)
 
@@ -92,11 +93,6 @@ class Service:
         while True:
             self.say({"event": "counts", **asdict(self._relay.counts)})
             await asyncio.sleep(COUNTS_SECONDS)
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 async def run(path: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from telemed.media.engine import Sent
+from telemed.media.backend import Sent
 from telemed.media.relay.adapter import Keys
 from telemed.media.relay.delivery import Delivery
 from telemed.media.relay.fanout import Fanout, Group, Row, grouped

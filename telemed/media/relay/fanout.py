@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from telemed.media.engine import Sent
+from telemed.media.backend import Sent
 from telemed.media.relay.adapter import PROTECT, Keys, slots
 from telemed.media.relay.rtp import RtpPacket
 

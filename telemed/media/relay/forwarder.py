@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from telemed.media.engine import Counts
+from telemed.media.backend import Counts
 from telemed.media.relay import rtp
 from telemed.media.relay.extensions import audio_level, find_extension
 from telemed.media.relay.fan import Fan

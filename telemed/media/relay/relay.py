@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine
 from typing import Any
 
-from telemed.media.backend import PublicationNotFound, ResourceNotFound, Role, TooManySessions
-from telemed.media.engine import Counts, Event, Tapped
+from telemed.media.backend import Counts, PublicationNotFound, ResourceNotFound, Role, TooManySessions
+from telemed.media.engine import Event, Tapped
 from telemed.media.relay.adapter import Certificate, check_contract, quiet_libraries
 from telemed.media.relay.fan import Fan
 from telemed.media.relay.fanout import Fanout, can_cut
@@ -20,6 +19,7 @@ from telemed.media.relay.room import Room
 from telemed.media.relay.tap import Tap
 from telemed.media.relay.viewer import Viewer
 from telemed.media.terms import Ground, Place, Terms
+from telemed.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ class Relay:
         self._touched: dict[Fan, None] = {}
         self._live: set[str] = set()  # legs of which the connection was told
         self._silent: set[str] = set()  # publishers that were, and send nothing
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._ticking = self._spawn(self._tick_on())
+        self._tasks = Tasks(logger, "a media task")
+        self._ticking = self._tasks.start(self._tick_on())
 
     @property
     def number(self) -> int:
@@ -170,7 +170,7 @@ class Relay:
         """End every leg and close the port; idempotent."""
         self._ticking.cancel()
         await asyncio.gather(*(self.close(leg) for leg in list(self.legs)))
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.finish()
         self._port.close()
 
     def _ground(self, peer: Leg, role: Role) -> Ground:
@@ -227,7 +227,7 @@ class Relay:
     def _gone(self, peer: Leg, why: str) -> None:
         if peer.name in self.legs:
             self._tell({"event": "gone", "leg": peer.name, "why": why})
-            self._spawn(self.close(peer.name))
+            self._tasks.start(self.close(peer.name))
 
     def _touch(self, one: Fan) -> None:
         self._touched[one] = None
@@ -277,17 +277,6 @@ class Relay:
             return "silent" if now_s - peer.heard_s > VIEWER_SILENT_SECONDS else None
         forwarder = self.publishers.get(peer.name)
         return "silent" if forwarder is not None and now_s - forwarder.media_s > KEPT_SECONDS else None
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("a media task failed", exc_info=task.exception())
 
 
 def _ssrc() -> int:

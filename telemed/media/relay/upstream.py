@@ -8,7 +8,7 @@ import secrets
 from collections import deque
 from typing import Protocol
 
-from telemed.media.engine import Counts
+from telemed.media.backend import Counts
 from telemed.media.relay import fan, rtp
 from telemed.media.relay.congestion import Uplink
 from telemed.media.relay.extensions import ABS_SEND_TIME_BITS, ABS_SEND_TIME_HZ, abs_send_time, find_extension

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from telemed.media.engine import Counts
+from telemed.media.backend import Counts
 from telemed.media.relay import rtp
 from telemed.media.relay.congestion import Downlink, Level
 from telemed.media.relay.delivery import Delivery, Rtx
