@@ -11,11 +11,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from telemed.media.relay import extensions
-from telemed.media.relay.extensions import find_extension, payload_start, read_extensions
+from telemed.media.relay.extensions import Packet, find_extension, payload_start
 from telemed.media.relay.rtp import PacketMalformed, parse_rtp
 
 # V=2, M PT=96, sequence 1, timestamp 2, SSRC 3.
 PLAIN = bytes.fromhex("80e0 0001 00000002 00000003")
+
+
+def read_extensions(data: Packet) -> dict[int, bytes]:
+    """Every element, each asked for by its identifier."""
+    found = {identifier: find_extension(data, identifier) for identifier in range(1, 256)}
+    return {identifier: value for identifier, value in found.items() if value is not None}
 
 
 def packet(profile: int, content: bytes, sources: int = 0, payload: bytes = b"payload") -> bytes:
@@ -114,8 +120,8 @@ def test_the_audio_level() -> None:
 
 
 def test_the_absolute_send_time() -> None:
-    assert extensions.abs_send_time_s(bytes.fromhex("040000")) == 1.0
-    assert extensions.abs_send_time_s(bytes.fromhex("ffffff")) == pytest.approx(64, abs=1 / (1 << 17))
+    assert extensions.abs_send_time(bytes.fromhex("040000")) == extensions.ABS_SEND_TIME_HZ
+    assert extensions.abs_send_time(bytes.fromhex("ffffff")) == 64 * extensions.ABS_SEND_TIME_HZ - 1
     for value in (b"", b"\x01\x02", bytes(4)):
         with pytest.raises(PacketMalformed):
-            extensions.abs_send_time_s(value)
+            extensions.abs_send_time(value)

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemed.media.relay import feedback, rtp
-from telemed.media.relay.feedback import REFERENCE_WRAP_S, Arrivals, TransportFeedback, parse_twcc
+from telemed.media.relay.feedback import Arrivals
 from telemed.media.relay.rtp import PacketMalformed
+from tests.media.twcc import REFERENCE_WRAP_S, TransportFeedback, parse_twcc
 
 SSRC, MEDIA = 0x01020304, 0x0A0B0C0D
 DATAGRAM_MOST = 1200

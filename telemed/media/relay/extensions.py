@@ -31,15 +31,6 @@ _STOP = 15  # the one-byte form's reserved identifier: nothing behind it is read
 Packet = bytes | bytearray | memoryview
 
 
-def read_extensions(packet: Packet) -> dict[int, bytes]:
-    """Every extension element of an RTP packet by its identifier; of two with one identifier the first."""
-    found: dict[int, bytes] = {}
-    for identifier, start, end in _elements(packet):
-        if identifier not in found:
-            found[identifier] = bytes(packet[start:end])
-    return found
-
-
 def find_extension(packet: Packet, wanted: int) -> bytes | None:
     """The element with this identifier (1 to 255), or None. What stands behind it is not looked at."""
     for identifier, start, end in _elements(packet):
@@ -76,13 +67,8 @@ def audio_level(value: bytes) -> tuple[int, bool]:
     return value[0] & 0x7F, bool(value[0] & 0x80)
 
 
-def abs_send_time_s(value: bytes) -> float:
-    """When a packet was sent by its sender's clock, in seconds from 0 to 64, where it starts anew."""
-    return abs_send_time(value) / ABS_SEND_TIME_HZ
-
-
 def abs_send_time(value: bytes) -> int:
-    """The same as it was sent, in 1/``ABS_SEND_TIME_HZ`` s."""
+    """When a packet was sent by its sender's clock, in 1/``ABS_SEND_TIME_HZ`` s; after 64 s it starts anew."""
     if len(value) != 3:
         raise PacketMalformed("absolute send time is not 3 bytes")
     return int.from_bytes(value, "big")

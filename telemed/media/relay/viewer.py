@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from telemed.media.relay.upstream import Way
 
 
-LOW_BITS_S = 200_000  # of a second layer before it was measured
-HIGH_BITS_S = 1_500_000  # of the first
+HIGH_BITS_S = 1_500_000  # of a first layer before it was measured
 LATEST = 8  # sender reports remembered, to tell the round trip by the one that is answered
 
 
