@@ -22,6 +22,7 @@ from typing import Any
 
 import aiohttp
 import psutil
+from _parts import cpu_by_part
 from _report import Row, report
 
 VISITS = int(os.environ.get("TELEMED_VISITS", "20"))
@@ -114,9 +115,9 @@ def cookie_of(answer: aiohttp.ClientResponse) -> str:
     return f"{cookie.key}={cookie.value}"
 
 
-def seconds(processes: list[psutil.Process]) -> float:
-    """User and system time of these processes alone."""
-    return sum(sum(process.cpu_times()[:2]) for process in processes)
+def seconds(server: psutil.Process, peers: list[psutil.Process]) -> dict[str, float]:
+    """User and system time so far, by part of the server, and of all peers."""
+    return {**cpu_by_part(server), "peers": sum(sum(process.cpu_times()[:2]) for process in peers)}
 
 
 async def load(home: Path, server: psutil.Process) -> list[Row]:
@@ -128,16 +129,15 @@ async def load(home: Path, server: psutil.Process) -> list[Row]:
     parts = [Peers(address, visits[place::PROCESSES]) for place in range(PROCESSES)]
     try:
         await asyncio.gather(*(part.answered() for part in parts))
-        database = server.children(recursive=True)
-        groups = {"server": [server], "database": database, "peers": [part.process for part in parts]}
+        peers = [part.process for part in parts]
         await asyncio.gather(*(part.answered("begin") for part in parts))
-        began, before = time.monotonic(), {name: seconds(group) for name, group in groups.items()}
+        began, before = time.monotonic(), seconds(server, peers)
         counted = await metrics(address)
         print(f"{SECONDS:.0f} s of pictures and voices …", flush=True)
         psutil.cpu_percent()
         await asyncio.sleep(SECONDS)
         machine, wall = psutil.cpu_percent(), time.monotonic() - began
-        spent = {name: (seconds(group) - before[name]) / wall * 100 for name, group in groups.items()}
+        spent = {name: (now - before[name]) / wall * 100 for name, now in seconds(server, peers).items()}
         counted = {name: value - counted[name] for name, value in (await metrics(address)).items()}
         await asyncio.gather(*(part.answered("quiet") for part in parts))
         found = [json.loads(answer) for answer in await asyncio.gather(*(part.answered("report") for part in parts))]
@@ -168,8 +168,9 @@ def rows(
         *made,
         Row(f"{label}: packets through the server", through, "1/s"),
         Row(f"{label}: packets not sent on", counted["packets_unsent"] / wall, "1/s"),
-        Row(f"{label}: server CPU", spent["server"], "% of a core", "all peers", spent["peers"]),
-        Row(f"{label}: server CPU a packet passed on", spent["server"] / 100 / through * 1e6, "us"),
+        Row(f"{label}: relay CPU", spent["relay"], "% of a core", "all peers", spent["peers"]),
+        Row(f"{label}: relay CPU a packet passed on", spent["relay"] / 100 / through * 1e6, "us"),
+        Row(f"{label}: server CPU", spent["server"], "% of a core"),
         Row(f"{label}: database CPU", spent["database"], "% of a core"),
         Row(f"{label}: the whole machine busy", machine, "% of all cores"),
     ]
