@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pylibsrtp import Policy, Session
 
-from telemed.media.engine import Sent
+from telemed.media.backend import Sent
 from telemed.media.relay.fanout import (
     CUT_BYTES,
     PAYLOAD_BYTES,
