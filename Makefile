@@ -56,7 +56,11 @@ faults:
 	@TELEMED_RESUMES=$${TELEMED_RESUMES:-100} TELEMED_LOSS_JOINS=$${TELEMED_LOSS_JOINS:-20} \
 	  TELEMED_SOAK=$${TELEMED_SOAK:-1000} TELEMED_SOAK_MINUTES=$${TELEMED_SOAK_MINUTES:-30} \
 	  TELEMED_POOR_SECONDS=$${TELEMED_POOR_SECONDS:-600} TELEMED_LINES=1 \
-	  $(BIN)/python -m pytest -s -k 'kill or away or resume or soak or stranger or media_loss or poor_line'
+	  TELEMED_FAULT_KILLS=$${TELEMED_FAULT_KILLS:-100} TELEMED_FAULT_POSTMASTERS=$${TELEMED_FAULT_POSTMASTERS:-50} \
+	  TELEMED_FAULT_CUTS=$${TELEMED_FAULT_CUTS:-200} TELEMED_FAULT_DISKS=$${TELEMED_FAULT_DISKS:-20} \
+	  TELEMED_SCHEDULES=$${TELEMED_SCHEDULES:-100000} TELEMED_BACKLOG_HOURS=$${TELEMED_BACKLOG_HOURS:-24} \
+	  TELEMED_RESTORES=$${TELEMED_RESTORES:-10} $(BIN)/python -m pytest -s \
+	  -k 'kill or away or resume or soak or stranger or media_loss or poor_line or fault_rounds or simulated or backlog or drill'
 
 fuzz:
 	$(PREPARE) dev

@@ -42,8 +42,8 @@ def machine() -> str:
     return f"{psutil.cpu_count()} x {cpu}, {memory:.0f} GiB, {system}"
 
 
-def report(name: str, rows: Sequence[Row]) -> None:
-    """Print the table and write ``results/<name>.json``."""
+def show(name: str, rows: Sequence[Row]) -> None:
+    """Print the table."""
     from rich.console import Console
     from rich.table import Table
 
@@ -57,6 +57,11 @@ def report(name: str, rows: Sequence[Row]) -> None:
             row.goal or "",
         )
     Console(width=150).print(table)
+
+
+def report(name: str, rows: Sequence[Row]) -> None:
+    """Print the table and write ``results/<name>.json``."""
+    show(name, rows)
     RESULTS.mkdir(exist_ok=True)
     content = {
         "name": name, "date": datetime.now(UTC).date().isoformat(), "machine": machine(),

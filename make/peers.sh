@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs what benchmarks and fault tests need beside Telemed: traffic rules for a failing network, a TURN server, an SFU
-# to compare with, and media clients that others wrote. `make test` never depends on it. Debian or Ubuntu, as root.
+# and a database to compare with, and media clients that others wrote. `make test` never depends on it. Debian or Ubuntu, as root.
 set -eu
-PACKAGES="iproute2 iptables ethtool coturn janus
+PACKAGES="iproute2 iptables ethtool coturn janus influxdb
   simple-whip-client gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gcc libc6-dev"
 # A WHIP and WHEP client for browsers, by others: no part of Telemed, so not in its lock. The sum is of the package.
 CLIENT=whip-whep

@@ -23,9 +23,11 @@ from telemed.http import (
     chat,
     checks,
     consultations,
+    export,
     files,
     health,
     ice_servers,
+    intervals,
     keys,
     media,
     middleware,
@@ -37,6 +39,7 @@ from telemed.http import (
     patients,
     places,
     recordings,
+    retention,
     review,
     seats,
     sockets,
@@ -55,8 +58,9 @@ from telemed.store.sealing import Sealer
 
 # static comes last: its path matches what no other does.
 AREAS = (
-    accounts, organisations, stations, patients, consultations, participants, notes, places, tickets, seats, visits,
-    attachments, audit, sockets, chat, files, notices, review, media, recordings, checks, ice_servers, health, static,
+    accounts, organisations, stations, patients, retention, consultations, participants, notes, places, tickets, seats,
+    visits, attachments, intervals, audit, sockets, chat, files, notices, review, export, media, recordings, checks,
+    ice_servers, health, static,
 )
 
 

@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     turn_secret_file: Path | None = None
     turn_urls: str = ""
     key_file: Path | None = None
+    # Vital signs are deleted so many days after the day on which they were measured; absent: never. Patients on legal
+    # hold are left out.
+    keep_days: int | None = Field(default=None, ge=1, le=36_500)
     database_url: str | None = Field(default=None, validation_alias=AliasChoices("DATABASE_URL", "database_url"))
     database_owner_url: str | None = Field(
         default=None, validation_alias=AliasChoices("DATABASE_OWNER_URL", "database_owner_url")

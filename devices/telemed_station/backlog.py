@@ -11,8 +11,8 @@ from itertools import groupby
 
 from telemed_station.lanes import LaneFull, Lanes
 from telemed_station.people import People
-from telemed_station.spool import Chunk, SpooledStream
 from telemed_station.spool_thread import SpoolThread
+from telemed_station.spooled import Chunk, SpooledStream
 
 ANSWER_S = 60.0  # an announcement; the database may be restarting
 READ_AHEAD = 16  # backlog chunks read from disk before they are sent

@@ -2,7 +2,8 @@
 
 The program serves it (``Console``); the command line asks (``ask``). A question is ``{"do": "show"}``,
 ``{"do": "enter", "name": …, "birth_year": …}`` or ``{"do": "gone"}``; the answer has ``person`` (``name`` and
-``birth_year``, or null) or ``error`` (``code`` and ``params``).
+``birth_year``, or null), ``connected``, ``state`` and ``queue`` as the status message has them (docs/protocol.md
+section 4), or ``error`` (``code`` and ``params``).
 """
 
 from __future__ import annotations

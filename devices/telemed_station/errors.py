@@ -42,6 +42,24 @@ class SpoolFull(StationError):
     code = "station_spool_full"
 
 
+class SpoolKeyMissing(StationError):
+    """The key file that was named is not there, and a spool that it seals is."""
+
+    code = "station_spool_key_missing"
+
+
+class SpoolKeyOpen(StationError):
+    """The spool's key file can be read by others than its owner."""
+
+    code = "station_spool_key_open"
+
+
+class SpoolKeyUnusable(StationError):
+    """The spool's key file cannot be read or made, or is no key."""
+
+    code = "station_spool_key_unusable"
+
+
 class DeviceUnknown(StationError):
     """No driver has this name."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from telemed_station.spool import Ack, Chunk, SpooledStream
+from telemed_station.spooled import Ack, Chunk, SpooledStream
 
 LIVE_WAITING = 1_024  # chunks; a minute of seven streams. More: the line is too slow, begin anew with a fresh lane
 MESSAGES_WAITING = 1_024  # answers, and as many announcements; a day offline makes 170 of these

@@ -36,7 +36,7 @@ from telemed_station.errors import HomeInUse, ScenarioUnknown, StationOnline
 from telemed_station.people import People, fit_name, fit_year
 from telemed_station.people_file import Person
 from telemed_station.recorder import Recorder
-from telemed_station.spool import BYTES_MAX
+from telemed_station.spool_room import BYTES_MAX, RESERVE_BYTES
 from telemed_station.spool_thread import SpoolThread
 from telemed_station.trouble import at_start
 from telemed_station.uplink import Address, Http, Uplink, open_http
@@ -57,7 +57,8 @@ class StationSettings:
 
     ``device`` is ``simulator`` or ``replay:FILE``; ``camera`` and ``exam_camera`` are ``generated``, ``none``,
     ``file:PATH`` or ``/dev/video0``; ``microphone`` is ``tone``, ``none``, ``file:PATH`` or ``alsa:DEVICE``;
-    ``speaker`` is ``none``, ``alsa:DEVICE`` or ``file:PATH``.
+    ``speaker`` is ``none``, ``alsa:DEVICE`` or ``file:PATH``. ``spool_bytes`` of chunks may wait while
+    ``spool_reserve_bytes`` of its disk stay free; ``spool_key_file`` None: ``spool.key`` beside it.
     """
 
     server: str
@@ -72,6 +73,8 @@ class StationSettings:
     microphone: str = "tone"
     speaker: str = "none"
     spool_bytes: int = BYTES_MAX
+    spool_reserve_bytes: int = RESERVE_BYTES
+    spool_key_file: Path | None = None
 
 
 async def run(settings: StationSettings, clock: Clock | None = None) -> None:
@@ -86,7 +89,10 @@ async def run(settings: StationSettings, clock: Clock | None = None) -> None:
         heart_rate=settings.device_heart_rate,
     )  # fmt: skip
     with _home(settings.home):
-        spool = SpoolThread(settings.home / "spool.sqlite3", settings.spool_bytes)
+        spool = SpoolThread(
+            settings.home / "spool.sqlite3", settings.spool_bytes, reserve_bytes=settings.spool_reserve_bytes,
+            key_file=settings.spool_key_file,
+        )  # fmt: skip
         try:
             log.info("station_begins", device=driver.name, source=str(clock.source), waiting=spool.waiting.chunks)
             _tell_loop(driver)
@@ -191,7 +197,11 @@ class _Station:
                     await self._change(lambda now_us: self._people.gone(now_us, self._clock.source))
             here = self._people.here
             person = None if here is None else {"name": here.name, "birth_year": here.birth_year}
-            return {"person": person}
+            status = self._status()
+            return {
+                "person": person, "connected": self._uplink.connected.is_set(), "state": status["state"],
+                "queue": status["queue"],
+            }  # fmt: skip
 
     async def _change(self, change: Callable[[int], Awaitable[Person | None]]) -> None:
         """Somebody comes or goes; what was measured until then is of before."""
@@ -264,14 +274,14 @@ class _Station:
             log.info("scenario", name=scenario)
 
     def _status(self) -> dict[str, Any]:
-        waiting, loop = self._spool.waiting, self._driver.loop
+        loop, full = self._driver.loop, self._recorder.spool_full
         return {
-            "queue": {"chunks": waiting.chunks, "bytes": waiting.bytes},
+            "queue": self._spool.told(self._clock.stamp_us(), full=full),
             "call": self._player.status(),
             "scenario": self._driver.scenario,
             "loop": {"first": loop.first, "end": loop.end, "channels": loop.channels} if loop else None,
             "paused": [camera.source for camera in self._cameras if camera.paused],
-            "state": "spool_full" if self._recorder.spool_full else "recording",
+            "state": "spool_full" if full else "recording",
         }
 
 

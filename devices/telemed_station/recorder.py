@@ -22,8 +22,8 @@ from telemed_devices.native import Frame, FrameFlags, pack_frame
 from telemed_station.clock import Clock
 from telemed_station.drivers.driver import Driver, Signal, Value, Wave
 from telemed_station.errors import SpoolFull
-from telemed_station.spool import Chunk, SpooledStream
 from telemed_station.spool_thread import SpoolThread
+from telemed_station.spooled import Chunk, SpooledStream
 
 TICK_S = 0.2  # one chunk of every wave
 EPOCH_US = 3_600_000_000  # DESIGN.md D6: a new epoch at least hourly

@@ -4,8 +4,9 @@ What the server refused for good (``Refusal``) is evidence: no acknowledgement d
 its own, bounded by ``REFUSED_BYTES_MAX``, and does not count toward the bound that ends recording.
 
 One SQLite file in WAL mode with ``synchronous=FULL``: a committed transaction survives ``kill -9`` and a power cut.
-Deleted bytes are overwritten (``secure_delete``). The file is not encrypted: whoever holds the disk can read
-what was not yet acknowledged. Numbers of streams are unique at the station for ever: the counter starts at
+Chunks, descriptors of streams and people are sealed (``spool_seal``) under a key that may lie elsewhere, so a copy
+of the file alone tells nobody what was measured or of whom; how much there is and when it began is not hidden. Deleted
+bytes are overwritten (``secure_delete``). Numbers of streams are unique at the station for ever: the counter starts at
 the wall clock's second when the file is made, and streams begin far more seldom than once a second, so a
 station that lost its file does not use a number twice.
 
@@ -15,133 +16,52 @@ station that lost its file does not use a number twice.
 from __future__ import annotations
 
 import json
-import sqlite3
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import structlog
 
 from telemed_station.errors import SpoolFull
 from telemed_station.people_file import PeopleFile
+from telemed_station.spool_open import Transaction, open_spool
+from telemed_station.spool_room import BYTES_MAX, RESERVE_BYTES, RESUME_PART, disk_room
+from telemed_station.spool_seal import OVERHEAD_BYTES, SealBroken
+from telemed_station.spooled import RANGES_MAX, Ack, Chunk, Descriptor, Refusal, SpooledStream, Waiting
 from telemed_station.trouble import at_start, at_work
 
-BYTES_MAX = 2 * 1024**3  # a day of twelve leads at 1 kHz; the chunks' own bytes, without the file's overhead
+__all__ = ["BYTES_MAX", "KEY_DESTROYED", "RANGES_MAX", "READ_CHUNKS", "REFUSED_BYTES_MAX", "Ack", "Chunk",
+           "Descriptor", "Refusal", "Spool", "SpooledStream", "Waiting"]  # fmt: skip
+
 REFUSED_BYTES_MAX = 256 * 1024**2  # three hours of twelve leads at 1 kHz; beyond it the oldest refused go first
 STREAM_NUMBER_MAX = 0xFFFF_FFFF  # docs/protocol.md section 2
 READ_CHUNKS = 32  # chunks read from disk at once while the backlog drains
-RANGES_MAX = 1_024  # of one stream's acknowledgements that wait for the disk
+FORGOTTEN_AT_ONCE = 128  # chunks deleted in one transaction: its journal is as long as they are
 LAST_SEQ = 2**63 - 1  # SQLite's largest integer: a whole stream is 0 … LAST_SEQ
 KEY_DESTROYED = "key_destroyed"  # the key that would seal a stream is gone, and with it the reason to keep it
+SEAL_BROKEN = "seal_broken"  # our own disk gave back something else than was written there
+_T0_AT = {b"TMF1": 32, b"TMC1": 24}  # docs/protocol.md sections 2 and 3: where the stamp is
 
 log = structlog.get_logger("telemed.station.spool")
-
-_SCHEMA = """
-create table if not exists counter (only integer primary key check (only = 1), number integer not null);
-create table if not exists stream (
-  number integer primary key, generation integer not null, descriptor text not null, next_seq integer not null,
-  open integer not null);
-create table if not exists chunk (
-  number integer not null, seq integer not null, bytes blob not null, primary key (number, seq)) without rowid;
-create table if not exists refused (
-  id integer primary key, number integer not null, seq integer not null, size integer not null, code text not null,
-  unique (number, seq));
-create table if not exists refused_stream (number integer primary key, code text not null);
-create temp view waiting as select number, seq, bytes from chunk
-  where not exists (select 1 from refused where refused.number = chunk.number and refused.seq = chunk.seq);
-"""
-# Files made before there was a table for them hold refusals in a column of ``chunk``.
-_ADOPT = """
-insert or ignore into refused (number, seq, size, code)
-  select number, seq, length(bytes), refused from chunk where refused is not null
-"""
-
-Descriptor = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """One chunk as it travels: its stream's number, its sequence number and its bytes."""
-
-    number: int
-    seq: int
-    data: bytes
-
-
-@dataclass(frozen=True)
-class SpooledStream:
-    """A stream with its announcement's fields. ``generation`` groups streams begun together, newest largest."""
-
-    number: int
-    generation: int
-    descriptor: Descriptor
-    next_seq: int
-
-
-@dataclass(frozen=True)
-class Ack:
-    """Every seq ≤ ``through`` and those in ``ranges`` (inclusive) are committed at the server."""
-
-    number: int
-    through: int | None
-    ranges: tuple[tuple[int, int], ...] = ()
-
-    def covers(self, seq: int) -> bool:
-        """Whether this chunk is committed."""
-        return seq <= (-1 if self.through is None else self.through) or any(a <= seq <= b for a, b in self.ranges)
-
-    def joined(self, other: Ack) -> Ack:
-        """Both; of more than ``RANGES_MAX`` ranges the last are left out, which the next connection tells again."""
-        ends = [end for end in (self.through, other.through) if end is not None]
-        through = max(ends, default=None)
-        ranges: list[tuple[int, int]] = []
-        for low, high in sorted({*self.ranges, *other.ranges}):
-            if low <= (-1 if through is None else through) + 1:
-                through = max(-1 if through is None else through, high)
-            elif ranges and low <= ranges[-1][1] + 1:
-                ranges[-1] = (ranges[-1][0], max(ranges[-1][1], high))
-            else:
-                ranges.append((low, high))
-        return Ack(self.number, through, tuple(ranges[:RANGES_MAX]))
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """The server will never take this chunk, or with ``seq`` None this stream."""
-
-    number: int
-    seq: int | None
-    code: str
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """What is not acknowledged yet and will be sent; apart from it, what was refused and is kept."""
-
-    chunks: int = 0
-    bytes: int = 0
-    refused: int = 0
-    refused_bytes: int = 0
-
-    def plus(self, chunks: int = 0, size: int = 0, refused: int = 0, refused_size: int = 0) -> Waiting:
-        """Changed by these numbers."""
-        return Waiting(
-            self.chunks + chunks, self.bytes + size, self.refused + refused, self.refused_bytes + refused_size
-        )
 
 
 class Spool:
     """The file. Every method is one transaction."""
 
-    def __init__(self, path: Path, bytes_max: int = BYTES_MAX, refused_max: int = REFUSED_BYTES_MAX) -> None:
-        """Open it. Raises ``SpoolFull`` without room, ``SpoolUnwritable``, or ``SpoolDamaged``."""
+    def __init__(
+        self, path: Path, bytes_max: int = BYTES_MAX, refused_max: int = REFUSED_BYTES_MAX, *,
+        reserve_bytes: int = RESERVE_BYTES, key_file: Path | None = None,
+    ) -> None:  # fmt: skip
+        """Open it; without ``key_file`` the key is beside it. Raises as ``spool_open.open_spool``."""
+        self._path = path
         self._bytes_max = bytes_max
         self._refused_max = refused_max
+        self._reserve = reserve_bytes
+        self._full = False  # what came last found no room
+        self._left: list[Ack] = []  # acknowledgements that the disk did not take, when it took everything else
+        opened = open_spool(path, key_file)
+        self._file, self._seal, self.aside = opened.file, opened.seal, opened.aside
         with at_start(path):
-            path.touch(mode=0o600, exist_ok=True)
-            self._file = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:
                 self._prepare()
             except BaseException:
@@ -149,20 +69,15 @@ class Spool:
                 raise
 
     def _prepare(self) -> None:
-        self._file.execute("pragma page_size = 8192")
-        self._file.execute("pragma journal_mode = wal")
-        self._file.execute("pragma synchronous = full")
-        self._file.execute("pragma secure_delete = on")
-        self._file.executescript(_SCHEMA)
-        self.people = PeopleFile(self._file, self._transaction)
-        self._file.execute("insert or ignore into counter values (1, ?)", (int(time.time()),))
-        if any(column[1] == "refused" for column in self._file.execute("pragma table_info(chunk)")):
-            self._file.execute(_ADOPT)
+        self.people = PeopleFile(self._file, self._seal, self._transaction)
         # What an earlier run left open will get no more chunks: a stream lives no longer than its program.
         self._file.execute("update stream set open = 0")
         self._drop_finished()
         self._waiting = self._count()
         self._refused_streams = self._read_refused_streams()
+        self._oldest_us = self._find_oldest()
+        self._page_bytes = self._file.execute("pragma page_size").fetchone()[0]
+        self._disk_bytes = disk_room(self._path, self._reserve)
 
     @property
     def waiting(self) -> Waiting:
@@ -173,6 +88,16 @@ class Spool:
     def refused_streams(self) -> frozenset[int]:
         """Streams that the server refused for good: nothing of them is sent."""
         return self._refused_streams
+
+    @property
+    def oldest_us(self) -> int | None:
+        """The stamp of the oldest chunk that waits; None: none does."""
+        return self._oldest_us
+
+    @property
+    def room_bytes(self) -> int:
+        """How many more bytes of chunks had room at the last write, by the bound and by the disk."""
+        return min(self._bytes_max - self._waiting.bytes, self._disk_bytes)
 
     def begin(self, descriptors: Sequence[Descriptor]) -> list[SpooledStream]:
         """New streams with numbers never used before; those begun before them get no more chunks."""
@@ -186,7 +111,7 @@ class Spool:
             begun = [SpooledStream(first + place, first, descriptor, 0) for place, descriptor in enumerate(descriptors)]
             self._file.executemany(
                 "insert into stream values (?, ?, ?, 0, 1)",
-                [(stream.number, first, json.dumps(stream.descriptor)) for stream in begun],
+                [(stream.number, first, self._sealed(stream)) for stream in begun],
             )
         return begun
 
@@ -197,15 +122,15 @@ class Spool:
 
         Returns the chunks that are to be sent: those of a refused stream are kept, and not sent.
         """
-        before, dropped = self._waiting, (0, 0)
+        before, dropped, left = self._waiting, (0, 0), [*self._left, *acks]
         try:
             with at_work(), self._transaction():
                 for refusal in refusals:
                     self._refuse(refusal)
-                for ack in acks:
-                    self._forget(ack)
+                left = self._forget(left)
                 refused = self._read_refused_streams()
                 to_send = [chunk for chunk in chunks if chunk.number not in refused]
+                self._check_room(chunks, to_send)
                 self._insert(to_send)
                 self._insert_refused([chunk for chunk in chunks if chunk.number in refused])
                 dropped = self._drop_oldest_refused()
@@ -215,6 +140,12 @@ class Spool:
             self._waiting = before
             raise
         self._refused_streams = refused
+        self._left = []
+        with suppress(SpoolFull):  # what was to be kept is kept; the next write goes on with the rest
+            self._forget_rest(left)
+        if acks or refusals or self._oldest_us is None:
+            with at_work():
+                self._oldest_us = self._find_oldest()
         if dropped[0]:
             log.warning("refused_chunks_dropped", chunks=dropped[0], bytes=dropped[1], bound=self._refused_max)
         return to_send
@@ -228,16 +159,32 @@ class Spool:
                 " (select 1 from waiting where waiting.number = stream.number))"
                 " order by generation desc, number"
             ).fetchall()
-        return [SpooledStream(number, generation, json.loads(text), seq) for number, generation, text, seq in rows]
+        found = []
+        for number, generation, sealed, seq in rows:
+            try:
+                descriptor = json.loads(self._seal.open("stream", number, 0, sealed))
+            except SealBroken:
+                self._lost(Refusal(number, None, SEAL_BROKEN))
+            else:
+                found.append(SpooledStream(number, generation, descriptor, seq))
+        return found
 
     def read(self, number: int, from_seq: int, below: int, count: int = READ_CHUNKS) -> list[Chunk]:
         """The next chunks to send of a stream with ``from_seq`` ≤ seq < ``below``, in order, at most ``count``."""
-        with at_work():
-            rows = self._file.execute(
-                "select seq, bytes from waiting where number = ? and seq >= ? and seq < ? order by seq limit ?",
-                (number, from_seq, below, count),
-            ).fetchall()
-        return [Chunk(number, seq, data) for seq, data in rows]
+        while True:
+            with at_work():
+                rows = self._file.execute(
+                    "select seq, bytes from waiting where number = ? and seq >= ? and seq < ? order by seq limit ?",
+                    (number, from_seq, below, count),
+                ).fetchall()
+            found = []
+            for seq, sealed in rows:
+                try:
+                    found.append(Chunk(number, seq, self._seal.open("chunk", number, seq, sealed)))
+                except SealBroken:
+                    self._lost(Refusal(number, seq, SEAL_BROKEN))
+            if found or not rows:
+                return found
 
     def close(self) -> None:
         """Close the file; everything written is already durable."""
@@ -245,20 +192,34 @@ class Spool:
 
     def _insert(self, chunks: Sequence[Chunk]) -> None:
         size = sum(len(chunk.data) for chunk in chunks)
-        if chunks and self._waiting.bytes + size > self._bytes_max:
-            raise SpoolFull(reason=f"{self._bytes_max} bytes")
-        self._file.executemany(
-            "insert into chunk (number, seq, bytes) values (?, ?, ?)",
-            [(chunk.number, chunk.seq, chunk.data) for chunk in chunks],
-        )
+        self._insert_sealed(chunks)
         for number, seq in {chunk.number: chunk.seq for chunk in chunks}.items():
             self._file.execute("update stream set next_seq = ? where number = ?", (seq + 1, number))
         self._waiting = self._waiting.plus(len(chunks), size)
 
+    def _check_room(self, chunks: Sequence[Chunk], to_send: Sequence[Chunk]) -> None:
+        """Raise ``SpoolFull`` unless these fit; once they did not, not before some room is free again."""
+        free = self._file.execute("pragma freelist_count").fetchone()[0] * self._page_bytes
+        self._disk_bytes = disk_room(self._path, self._reserve) + free
+        if not chunks:
+            return
+        most = min(self._bytes_max, self._waiting.bytes + max(0, self._disk_bytes))
+        again = most // RESUME_PART if self._full else 0
+        bound = self._waiting.bytes + sum(len(chunk.data) for chunk in to_send) + again > self._bytes_max
+        self._full = bound or sum(len(chunk.data) for chunk in chunks) + again > self._disk_bytes
+        if self._full:
+            raise SpoolFull(reason=f"{self._bytes_max} bytes" if bound else "disk")
+
+    def _insert_sealed(self, chunks: Sequence[Chunk]) -> None:
+        seal = self._seal.seal
+        self._file.executemany(
+            "insert into chunk (number, seq, bytes) values (?, ?, ?)",
+            [(one.number, one.seq, seal("chunk", one.number, one.seq, one.data)) for one in chunks],
+        )
+
     def _insert_refused(self, chunks: Sequence[Chunk]) -> None:
+        self._insert_sealed(chunks)
         for chunk in chunks:
-            self._file.execute("insert into chunk (number, seq, bytes) values (?, ?, ?)",
-                               (chunk.number, chunk.seq, chunk.data))  # fmt: skip
             self._file.execute(
                 "insert into refused (number, seq, size, code)"
                 " select number, ?, ?, code from refused_stream where number = ?",
@@ -270,17 +231,44 @@ class Spool:
     def _lying(self, number: int, low: int, high: int) -> tuple[int, int]:
         """How many chunks of this part of a stream wait, and their bytes."""
         row = self._file.execute(
-            "select count(*), coalesce(sum(length(bytes)), 0) from waiting where number = ? and seq between ? and ?",
-            (number, low, high),
+            "select count(*), coalesce(sum(length(bytes) - ?), 0) from waiting"
+            " where number = ? and seq between ? and ?",
+            (OVERHEAD_BYTES, number, low, high),
         ).fetchone()
         return row[0], row[1]
 
-    def _forget(self, ack: Ack) -> None:
-        through = [] if ack.through is None else [(0, ack.through)]
-        for low, high in [*through, *ack.ranges]:
-            self._delete(ack.number, low, high)
+    def _forget(self, acks: Sequence[Ack]) -> list[Ack]:
+        """Delete what these cover, about ``FORGOTTEN_AT_ONCE`` chunks; returns what is left of them."""
+        room, parts = FORGOTTEN_AT_ONCE, [
+            (ack.number, low, high)
+            for ack in acks
+            for low, high in [*([] if ack.through is None else [(0, ack.through)]), *ack.ranges]
+        ]
+        for at, (number, low, high) in enumerate(parts):
+            end = self._file.execute(
+                "select seq from waiting where number = ? and seq between ? and ? order by seq limit 1 offset ?",
+                (number, low, high, room),
+            ).fetchone()
+            room -= self._delete(number, low, high if end is None else end[0] - 1)
+            if end is not None or (room <= 0 and at + 1 < len(parts)):
+                return [Ack(number, None, ((first, last),)) for number, first, last in parts[at:]]
+        return []
 
-    def _delete(self, number: int, low: int, high: int) -> None:
+    def _forget_rest(self, left: list[Ack]) -> None:
+        """What one transaction was too short for; the disk's reserve is for the journal of one."""
+        while left:
+            before = self._waiting
+            try:
+                with at_work(), self._transaction():
+                    then = self._forget(left)
+                    self._drop_finished()
+            except BaseException:
+                self._waiting, self._left = before, left
+                raise
+            left = then
+
+    def _delete(self, number: int, low: int, high: int) -> int:
+        """Delete what waits of this part of a stream; returns how many chunks."""
         chunks, size = self._lying(number, low, high)
         if chunks:
             self._file.execute(
@@ -289,6 +277,7 @@ class Spool:
                 (number, low, high),
             )
             self._waiting = self._waiting.plus(-chunks, -size)
+        return chunks
 
     def _refuse(self, refusal: Refusal) -> None:
         number, low, high = refusal.number, refusal.seq or 0, LAST_SEQ if refusal.seq is None else refusal.seq
@@ -304,9 +293,9 @@ class Spool:
         chunks, size = self._lying(number, low, high)
         if chunks:
             self._file.execute(
-                "insert into refused (number, seq, size, code) select number, seq, length(bytes), ? from waiting"
+                "insert into refused (number, seq, size, code) select number, seq, length(bytes) - ?, ? from waiting"
                 " where number = ? and seq between ? and ? order by seq",
-                (refusal.code, number, low, high),
+                (OVERHEAD_BYTES, refusal.code, number, low, high),
             )
             self._waiting = self._waiting.plus(-chunks, -size, chunks, size)
 
@@ -347,33 +336,30 @@ class Spool:
         return frozenset(row[0] for row in self._file.execute("select number from refused_stream"))
 
     def _count(self) -> Waiting:
-        every = self._file.execute("select count(*), coalesce(sum(length(bytes)), 0) from chunk").fetchone()
+        every = self._file.execute(
+            "select count(*), coalesce(sum(length(bytes) - ?), 0) from chunk", (OVERHEAD_BYTES,)
+        ).fetchone()
         refused = self._file.execute("select count(*), coalesce(sum(size), 0) from refused").fetchone()
         return Waiting(every[0] - refused[0], every[1] - refused[1], refused[0], refused[1])
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._file)
+    def _find_oldest(self) -> int | None:
+        row = self._file.execute("select number, seq, bytes from waiting order by number, seq limit 1").fetchone()
+        if row is None:
+            return None
+        try:
+            data = self._seal.open("chunk", *row)
+        except SealBroken:
+            return None  # who reads it sets it aside
+        at = _T0_AT.get(data[:4])
+        return None if at is None else int.from_bytes(data[at : at + 8], "little", signed=True)
 
+    def _lost(self, refusal: Refusal) -> None:
+        """Set aside what cannot be opened, and go on with the rest."""
+        log.error("spool_row_unreadable", stream=refusal.number, seq=refusal.seq)
+        self.write((), refusals=[refusal])
 
-class _Transaction:
-    """Commit at the end of the block, roll back when it raises."""
+    def _sealed(self, stream: SpooledStream) -> bytes:
+        return self._seal.seal("stream", stream.number, 0, json.dumps(stream.descriptor).encode())
 
-    def __init__(self, file: sqlite3.Connection) -> None:
-        self._file = file
-
-    def __enter__(self) -> None:
-        self._file.execute("begin immediate")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            try:
-                self._file.execute("commit")
-            except sqlite3.Error:
-                self._undo()
-                raise
-        else:
-            self._undo()
-
-    def _undo(self) -> None:
-        if self._file.in_transaction:
-            self._file.execute("rollback")
+    def _transaction(self) -> Transaction:
+        return Transaction(self._file)

@@ -8,28 +8,20 @@ kept here, in a bounded form, and what they cover is not read again.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from telemed_station.errors import SpoolFull
 from telemed_station.people_file import PeopleFile
-from telemed_station.spool import (
-    BYTES_MAX,
-    READ_CHUNKS,
-    REFUSED_BYTES_MAX,
-    Ack,
-    Chunk,
-    Descriptor,
-    Refusal,
-    Spool,
-    SpooledStream,
-    Waiting,
-)
+from telemed_station.spool import READ_CHUNKS, REFUSED_BYTES_MAX, Spool
+from telemed_station.spool_room import BYTES_MAX, RESERVE_BYTES, Filling
+from telemed_station.spooled import Ack, Chunk, Descriptor, Refusal, SpooledStream, Waiting
 
-THREAD_WAIT_S = 30.0  # longer than any disk needs to open the file
+OPEN_WAIT_S = 900.0  # to seal 2 GiB that an earlier version left in plain, on a slow disk; else it is open in a second
 REFUSALS_WAITING = 8_192  # not yet on disk; more than one connection remembers as sent
 
 T = TypeVar("T")
@@ -38,10 +30,16 @@ T = TypeVar("T")
 class SpoolThread:
     """Calls run one after the other, in the order they were made."""
 
-    def __init__(self, path: Path, bytes_max: int = BYTES_MAX, refused_max: int = REFUSED_BYTES_MAX) -> None:
+    def __init__(
+        self, path: Path, bytes_max: int = BYTES_MAX, refused_max: int = REFUSED_BYTES_MAX, *,
+        reserve_bytes: int = RESERVE_BYTES, key_file: Path | None = None,
+    ) -> None:  # fmt: skip
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
+        self._filling = Filling()
         try:
-            self._spool = self._thread.submit(Spool, path, bytes_max, refused_max).result(THREAD_WAIT_S)
+            self._spool = self._thread.submit(
+                Spool, path, bytes_max, refused_max, reserve_bytes=reserve_bytes, key_file=key_file
+            ).result(OPEN_WAIT_S)
         except BaseException:
             self._thread.shutdown(wait=False)
             raise
@@ -57,6 +55,21 @@ class SpoolThread:
     def refused_streams(self) -> frozenset[int]:
         """Streams that the server refused for good."""
         return self._spool.refused_streams
+
+    def told(self, now_us: int, *, full: bool) -> dict[str, Any]:
+        """The ``queue`` of the status (docs/protocol.md section 4); ``now_us`` is the station's stamp of now."""
+        waiting, oldest_us = self._spool.waiting, self._spool.oldest_us
+        room = self._filling.room(time.monotonic(), self._spool.room_bytes, full=full)
+        return {
+            "chunks": waiting.chunks,
+            "bytes": waiting.bytes,
+            "oldest_s": None if oldest_us is None else round(max(0, now_us - oldest_us) / 1e6, 1),
+            "state": room.state,
+            "room_bytes": room.room_bytes,
+            "hours_left": room.hours_left,
+            "refused": waiting.refused,
+            "unreadable": self._spool.aside,
+        }
 
     def acknowledge(self, ack: Ack) -> None:
         """Forget what the acknowledgement covers at the next write."""
@@ -83,7 +96,9 @@ class SpoolThread:
         refusals, self._refusals = self._refusals, {}
         said = (list(acks.values()), list(refusals.values()))
         try:
-            return await self._call(lambda: self._spool.write(chunks, *said))
+            to_send = await self._call(lambda: self._spool.write(chunks, *said))
+            self._filling.took(time.monotonic(), sum(len(chunk.data) for chunk in chunks))
+            return to_send
         except SpoolFull:
             if chunks and (acks or refusals):  # alone they may fit, and make room for the next chunks
                 try:

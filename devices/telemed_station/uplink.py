@@ -24,8 +24,9 @@ from telemed_station.congestion import Behind, prefer_bbr, waiting
 from telemed_station.errors import SpoolFull
 from telemed_station.lanes import LaneFull, Lanes
 from telemed_station.people import People
-from telemed_station.spool import KEY_DESTROYED, Ack, Chunk, Refusal, SpooledStream
+from telemed_station.spool import KEY_DESTROYED
 from telemed_station.spool_thread import SpoolThread
+from telemed_station.spooled import Ack, Chunk, Refusal, SpooledStream
 
 PROTOCOL = 1
 OLDEST = 1

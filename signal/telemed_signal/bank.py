@@ -100,16 +100,17 @@ class FilterBank:
             self._of(slot)
             if block.ndim != 2 or block.shape[1] != slot.channels:
                 raise BlockShape(f"slot of {slot.channels} channels, block of shape {block.shape}")
-            if not np.isfinite(block).all():
-                raise NotFinite
             groups.setdefault(block.shape[0], []).append(slot)
+        joined = {length: np.hstack([blocks[slot] for slot in slots]) for length, slots in groups.items()}
+        if not all(np.isfinite(x).all() for x in joined.values()):
+            raise NotFinite
         done: dict[Slot, Array] = {}
         for length, slots in groups.items():
             if length == 0:
                 done.update((slot, np.zeros((0, slot.channels))) for slot in slots)
                 continue
             columns = np.concatenate([self._columns[slot] for slot in slots])
-            y = self._filter(np.hstack([blocks[slot] for slot in slots]), columns)
+            y = self._filter(joined[length], columns)
             start = 0
             for slot in slots:
                 done[slot] = y[:, start : start + slot.channels]

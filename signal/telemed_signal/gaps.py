@@ -100,6 +100,10 @@ class GapHold:
         length = values.shape[0]
         if length == 0:
             return ()
+        if not missing.any() and (self._gone <= self.hold).all():  # the usual block: nothing to hold, nothing begins
+            self._last = values[-1].copy()
+            self._gone = np.zeros(self.channels, dtype=np.int64)
+            return (Piece(at, values, missing, np.zeros(self.channels, dtype=np.bool_)),)
         index = np.arange(length)[:, np.newaxis]
         # Index of the last sample that was there, -1-gone before the block began.
         latest = np.where(missing, np.int64(-1) << 40, index)

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from telemed import __version__
-from telemed.cli import demo, migrate, serve, station, user
+from telemed.cli import backup, database, demo, migrate, redecode, restore, serve, station, user
 from telemed.cli.sentences import line
 from telemed.errors import TelemedError
 
@@ -30,6 +30,10 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("migrate")(migrate.migrate)
+app.command("backup")(backup.backup)
+app.command("restore")(restore.restore)
+app.command("redecode")(redecode.redecode)
+app.add_typer(database.app, name="db")
 app.add_typer(station.app, name="station")
 app.add_typer(user.app, name="user")
 

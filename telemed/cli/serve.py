@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     from telemed.settings import Settings
     from telemed.store.embedded import DatabaseUrls
+    from telemed.supervise import Death, Program
 
 STOP_SECONDS = 10  # from the signal to the end of the process, whatever happens
 CLOSE_SECONDS = 4.0  # of those: open requests and sockets may end by themselves
+COLLECT = (5_000, 20, 10)  # new objects before a look at them; looks before one at older, and at the oldest
 BACKLOG = 256  # connections that wait while the server starts: pages that come back at once after a restart
 
 
@@ -64,6 +66,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 
     from telemed.store.embedded import running_database
     from telemed.store.folders import make_home
+    from telemed.supervise import Supervisor
 
     make_home(settings.home)
     # The signal libraries take a second to import: the time in which the database starts.
@@ -71,18 +74,66 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     async with running_database(settings) as urls:
         await prepare_schema(settings, urls)
         build_app = (await importing).build_app
+        await _make_partitions(urls)
         app = build_app(settings.model_copy(update={"database_url": urls.server, "database_owner_url": None}))
         runner = web.AppRunner(
             app, handle_signals=False, access_log=None, shutdown_timeout=CLOSE_SECONDS,
         )
+        compactor = Supervisor(_compactor_died)
         try:
             await runner.setup()
             await web.SockSite(runner, listener, backlog=BACKLOG).start()
             say(f"Telemed serves at {address(settings)}")
+            await compactor.start(_compactor(settings, urls))
             await _start_relay(app)
+            _collect_seldom()
             await asyncio.Event().wait()
         finally:
-            await runner.cleanup()
+            await asyncio.gather(compactor.stop(), runner.cleanup())
+
+
+async def _make_partitions(urls: DatabaseUrls) -> None:
+    """Have the partitions of the next hours before the first stream is announced; the compactor makes those after."""
+    from telemed.store.database import Database
+    from telemed.vitals.storage.partitions import make_ahead
+
+    database = Database(urls.server, 1)
+    await database.open()
+    try:
+        await make_ahead(database)
+    finally:
+        await database.close()
+
+
+def _compactor(settings: Settings, urls: DatabaseUrls) -> Program:
+    """The process that packs what is hot. Without it everything works, and the disk fills sooner."""
+    import sys
+
+    from telemed.supervise import Program
+
+    environment = {
+        "DATABASE_URL": urls.server, "DATABASE_OWNER_URL": "", "TELEMED_HOME": str(settings.home),
+        "TELEMED_KEY_FILE": str(settings.installation_key_file),
+    }
+    if settings.keep_days is not None:
+        environment["TELEMED_KEEP_DAYS"] = str(settings.keep_days)
+    return Program("compactor", (sys.executable, "-m", "telemed.vitals.storage"), environment)
+
+
+def _compactor_died(death: Death) -> None:
+    say(f"Telemed's compactor has ended with status {death.status}; it is started again.")
+
+
+def _collect_seldom() -> None:
+    """Look for cycles of objects seldom, and never among what the start made.
+
+    With Python's own thresholds a thousand stations have it walk through every connection several times a second.
+    """
+    import gc
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT)
 
 
 async def _start_relay(app: web.Application) -> None:

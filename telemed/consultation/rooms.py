@@ -9,13 +9,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 EVENTS_WAITING = 256  # per listener; a healthy socket holds none
 
 Event = dict[str, Any]
+
+
+class Hears(Protocol):
+    """Whoever is told what happens."""
+
+    def post(self, event: Event) -> None:
+        """Take an event. Returns at once."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Caller:
+    """A listener that needs no mailbox: what it calls returns at once."""
+
+    post: Callable[[Event], None]
 
 
 class Listener:
@@ -37,19 +52,27 @@ class Rooms:
     """Topics and their listeners. A topic is ``consultation:<uuid>`` or ``station:<id>``."""
 
     def __init__(self) -> None:
-        self._listeners: defaultdict[str, set[Listener]] = defaultdict(set)
+        self._listeners: defaultdict[str, set[Hears]] = defaultdict(set)
 
     @contextmanager
     def listen(self, topic: str) -> Iterator[Listener]:
         """Listen for the body's duration."""
         listener = Listener()
-        self._listeners[topic].add(listener)
+        self.attach(topic, listener)
         try:
             yield listener
         finally:
-            self._listeners[topic].discard(listener)
-            if not self._listeners[topic]:
-                del self._listeners[topic]
+            self.detach(topic, listener)
+
+    def attach(self, topic: str, listener: Hears) -> None:
+        """Tell the listener too, until it is detached."""
+        self._listeners[topic].add(listener)
+
+    def detach(self, topic: str, listener: Hears) -> None:
+        """Tell it no longer."""
+        self._listeners[topic].discard(listener)
+        if not self._listeners[topic]:
+            del self._listeners[topic]
 
     def publish(self, topic: str, event: Event) -> None:
         """Tell every listener of the topic."""

@@ -24,7 +24,8 @@ from telemed.vitals.counters import REFUSED
 from telemed.vitals.faults import MessageInvalid
 from telemed.vitals.hello import read_hello
 from telemed.vitals.messages import FROM_PAGE, refused
-from telemed.vitals.watch import CHECK_SECONDS, HEARTBEAT_SECONDS, WRITE_SECONDS
+from telemed.vitals.standing import CHECK_SECONDS
+from telemed.vitals.watch import HEARTBEAT_SECONDS, WRITE_SECONDS
 
 PAGE_BYTES: Final = 4_096  # of one message: a page says hello and nothing else
 COALESCE_SECONDS: Final = 0.25  # changes that come together are told together

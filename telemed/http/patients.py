@@ -16,6 +16,7 @@ from telemed.http.route import Body, Line, Route, answer, body, query, uuid_of
 from telemed.identity import policy
 from telemed.media.recording import kept
 from telemed.patient import consents, identifiers, merging, patients
+from telemed.patient.holds import OnHold
 from telemed.patient.merging import NotProvisional, VisitOpen
 from telemed.patient.patients import Identifier, PatientMerged, Person, StillAttached
 
@@ -273,12 +274,12 @@ ROUTES = (
           errors=(KeyDestroyed, PatientMerged)),
     Route("POST", "/api/v1/patients/{id}/merge", "patient.merge", merge_patient,
           "A provisional patient turned out to be another", MergeNew, PatientShown,
-          errors=(NotProvisional, PatientMerged, KeyDestroyed, StillAttached, VisitOpen)),
+          errors=(NotProvisional, PatientMerged, KeyDestroyed, StillAttached, VisitOpen, OnHold)),
     Route("POST", "/api/v1/identifiers/check", "identifier.check", check_identifier,
           "Whether a number is well-formed", IdentifierNew, IdentifierChecked),
     Route("DELETE", "/api/v1/patients/{id}/key", "patient.destroy_key", destroy_key,
           "Destroy a patient's key: what it sealed is lost for everyone", status=204,
-          errors=(KeyDestroyed, StillAttached)),
+          errors=(KeyDestroyed, StillAttached, OnHold)),
     Route("POST", "/api/v1/patients/{id}/consents", "consent.record", record_consent, "Record a consent",
           ConsentNew, ConsentShown, 201),
     Route("GET", "/api/v1/patients/{id}/consents", "consent.list", list_consents, "A patient's consents",

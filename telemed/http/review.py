@@ -1,8 +1,14 @@
-"""Reviewing a consultation: what was stored, and its waves."""
+"""Reviewing a consultation: what was stored, its waves, and its numbers over time.
+
+An answer of waves has a strong ETag, so that a page that has it asks again for nothing. It stays ``no-store`` as every
+answer with a patient in it (``middleware.browser_rules``): the page keeps it in its memory and sends If-None-Match
+itself; a browser's cache on a ward's shared computer would outlive the sign-in.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import Annotated, Any, Final, Literal
 
 from aiohttp import web
@@ -15,8 +21,10 @@ from telemed.http.errors import log_unexpected
 from telemed.http.route import Body, Route, answer, query, uuid_of
 from telemed.http.shapes import ConsultationShown
 from telemed.identity import policy
-from telemed.vitals import review, waves
+from telemed.vitals import review, trend, waves
 from telemed.vitals.faults import ViewUnknown, WindowTooLarge
+from telemed.vitals.storage.reading_state import state_of
+from telemed.vitals.storage.reading_views import View
 from telemed.vitals.stored import open_stored
 
 WAVES: Final = "application/vnd.telemed.waves"
@@ -90,8 +98,44 @@ class WavesQuery(Body):
     kind: Literal["ecg", "pleth", "respiration"]
     from_us: Annotated[int, Field(ge=0, lt=LATEST)]
     to_us: Annotated[int, Field(ge=0, lt=LATEST)]
-    view: Literal["raw", "monitor"] = "monitor"
+    view: View = "monitor"
     columns: Annotated[int, Field(ge=1, le=waves.COLUMNS_MAX)] | None = None
+
+
+class TrendQuery(Body):
+    """A window of consultation time, ``to_us`` exclusive, and into how many columns it is cut."""
+
+    from_us: Annotated[int, Field(ge=0, lt=LATEST)]
+    to_us: Annotated[int, Field(ge=0, lt=LATEST)]
+    columns: Annotated[int, Field(ge=1, le=waves.COLUMNS_MAX)]
+
+
+class TrendSeries(Body):
+    """One number of one device. ``part`` names an extra of the reading (``diastolic``), null its value.
+
+    The arrays are of one length, an element for each column that has readings: its place, and of its readings the
+    least, the greatest, the last (each as the device said it) and how many there were.
+    """
+
+    kind: str
+    part: str | None
+    unit: str
+    source: str
+    origin: Literal["measured", "recording", "simulated"]
+    column: list[int]
+    least: list[str]
+    greatest: list[str]
+    last: list[str]
+    count: list[int]
+
+
+class Trend(Body):
+    """The devices' numbers of a window; column k begins at ``from_us`` + k * (``to_us`` - ``from_us``) // columns."""
+
+    from_us: int
+    to_us: int
+    columns: int
+    series: list[TrendSeries]
 
 
 async def read_review(request: web.Request) -> web.Response:
@@ -105,8 +149,20 @@ async def read_review(request: web.Request) -> web.Response:
     return answer(Review.model_validate({"consultation": consultation_json(app, consultation), **found}))
 
 
+async def read_trend(request: web.Request) -> web.Response:
+    """The numbers of a window, in columns."""
+    app, wanted = request.app, query(request, TrendQuery)
+    async with asyncio.timeout(ANSWER_SECONDS), app[READERS], app[keys.DATABASE].connection() as connection:
+        consultation = await load(app, connection, uuid_of(request))
+        await policy.require(connection, request[keys.ACTOR], "review.read", consultation.target)
+        stored = await open_stored(connection, app[keys.SEALER], consultation.id)
+        series = await trend.trend(connection, stored, wanted.from_us, wanted.to_us, wanted.columns)
+    shown = [TrendSeries.model_validate(asdict(one)) for one in series]
+    return answer(Trend(from_us=wanted.from_us, to_us=wanted.to_us, columns=wanted.columns, series=shown))
+
+
 async def read_waves(request: web.Request) -> web.StreamResponse:
-    """The samples of a window."""
+    """The samples of a window, or that they are those that the page has."""
     app, wanted = request.app, query(request, WavesQuery)
     window = waves.Window(wanted.from_us, wanted.to_us, wanted.view, wanted.columns)
     response = web.StreamResponse(headers={"Content-Type": WAVES})
@@ -115,7 +171,14 @@ async def read_waves(request: web.Request) -> web.StreamResponse:
             consultation = await load(app, connection, uuid_of(request))
             await policy.require(connection, request[keys.ACTOR], "review.read", consultation.target)
             stored = await open_stored(connection, app[keys.SEALER], consultation.id)
-            async for part in waves.answer(connection, stored.waves(wanted.kind), window):
+            streams = stored.waves(wanted.kind)
+            # The state first: what is stored meanwhile is in the answer, and the next state is another.
+            state = await state_of(connection, streams, window)
+            if any(one.value in (state, "*") for one in request.if_none_match or ()):
+                window.check()
+                return web.Response(status=304, headers={"ETag": f'"{state}"'})
+            response.etag = state
+            async for part in waves.answer(connection, streams, window):
                 if not response.prepared:
                     await response.prepare(request)
                 await response.write(part)
@@ -146,4 +209,6 @@ ROUTES = (
           response=Review, errors=(KeyDestroyed,)),
     Route("GET", "/api/v1/consultations/{id}/waves", "review.read", read_waves, "Stored samples of a window",
           query=WavesQuery, errors=(KeyDestroyed, ViewUnknown, WindowTooLarge)),
+    Route("GET", "/api/v1/consultations/{id}/trend", "review.read", read_trend, "Numbers of a window in columns",
+          query=TrendQuery, response=Trend, errors=(KeyDestroyed, WindowTooLarge)),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Final
 from uuid import UUID
@@ -26,11 +27,14 @@ from telemed.vitals.commit import Committer
 from telemed.vitals.hub import Hub
 from telemed.vitals.ingest import Ingest
 from telemed.vitals.lanes import MESSAGE_BYTES
+from telemed.vitals.standing import Standing
 from telemed.vitals.uplink import Uplink
 from telemed.vitals.watch import HEARTBEAT_SECONDS, ConsultationSocket, WatchSurroundings
 
+UNSENT_BYTES: Final = 65_536  # written and not yet taken by the kernel; then the writer waits (aiohttp's is 256 KiB)
 PAGE_BYTES: Final = 65_536  # of one message of a page; a page sends short JSON alone
 ONE_PAGE: Final = web.AppKey("ONE_PAGE", Pages)
+STANDING: Final = web.AppKey("STANDING", Standing)
 PAGES: Final[web.AppKey[set[ConsultationSocket]]] = web.AppKey("CONSULTATION_SOCKETS", set)
 
 
@@ -45,10 +49,11 @@ async def station_socket(request: web.Request) -> web.StreamResponse:
         await policy.require(connection, actor, "station_socket.open", station.target)
     # No heartbeat of aiohttp's: with the commit queue full the socket is not read, and pongs behind data
     # would count as lost. The uplink watches for silence itself.
-    socket = web.WebSocketResponse(compress=False, max_msg_size=MESSAGE_BYTES)
+    socket = web.WebSocketResponse(compress=False, max_msg_size=MESSAGE_BYTES, writer_limit=UNSENT_BYTES)
     await socket.prepare(request)
     prefer_bbr(request)
-    await app[keys.INGEST].serve(Uplink(socket, station, sign_ins.token_hash(key), app[keys.INGEST].around))
+    ingest = app[keys.INGEST]
+    await ingest.serve(Uplink(socket, request.transport, station, sign_ins.token_hash(key), ingest.around))
     return socket
 
 
@@ -59,11 +64,17 @@ async def consultation_socket(request: web.Request) -> web.StreamResponse:
     async with app[keys.DATABASE].connection() as connection:
         room = await door.find(connection, consultation_id)
         await policy.require(connection, actor, "consultation_socket.open", room.target)
-    socket = web.WebSocketResponse(compress=False, max_msg_size=PAGE_BYTES, heartbeat=HEARTBEAT_SECONDS)
+    socket = web.WebSocketResponse(
+        compress=False, max_msg_size=PAGE_BYTES, heartbeat=HEARTBEAT_SECONDS, writer_limit=UNSENT_BYTES
+    )
     await socket.prepare(request)
     prefer_bbr(request)
 
-    page = ConsultationSocket(socket, actor, room, renewal(request), _watch_surroundings(app))
+    guest = request.get(keys.SEAT)
+    proof = request[keys.SIGN_IN] if guest is None else guest.proof
+    page = ConsultationSocket(
+        socket, request.transport, actor, proof, room, renewal(request), _watch_surroundings(app)
+    )
     app[PAGES].add(page)
     try:
         await page.run()
@@ -112,21 +123,25 @@ def _watch_surroundings(app: web.Application) -> WatchSurroundings:
         app[keys.DATABASE], app[keys.SEALER], app[keys.ROOMS], app[keys.PEOPLE], app[ONE_PAGE], app[keys.STATIONS],
         lambda consultation_id: _publications(app, consultation_id), snapshot, visit,
     )
-    return WatchSurroundings(room, app[keys.HUB], app[keys.BOOT_ID])
+    return WatchSurroundings(room, app[keys.HUB], app[keys.BOOT_ID], app[STANDING])
 
 
 async def vitals_context(app: web.Application) -> AsyncIterator[None]:
     """The hub, the commit writers and the uplinks, from start to stop."""
     app[keys.INGEST].start()
+    asking = asyncio.create_task(app[STANDING].run(), name="standing")
     yield
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
     await app[keys.INGEST].stop()
 
 
 def prepare(app: web.Application) -> None:
     """Put the objects of the vital-sign way into the application, and let its sockets go when it stops."""
-    app[keys.HUB] = Hub()
+    app[keys.HUB] = Hub(later=lambda seconds, call: asyncio.get_running_loop().call_later(seconds, call))
     app[PAGES] = set()
     app[ONE_PAGE] = Pages()
+    app[STANDING] = Standing(app[keys.DATABASE])
     app[keys.INGEST] = Ingest(Surroundings(
         app[keys.DATABASE], app[keys.SEALER], app[keys.ROOMS], app[keys.STATIONS], Committer(app[keys.DATABASE]),
         app[keys.HUB], app[keys.BOOT_ID], lambda consultation_id: _publications(app, consultation_id),

@@ -120,6 +120,10 @@ POLICY: Mapping[Action, Rule] = MappingProxyType({
     "patient.create": _accounts(_ORG, "operator", "clinician", audited=True),
     "patient.read": _accounts(_ORG, "clinician", "operator", audited=True),
     "patient.destroy_key": _accounts(_ORG, "administrator", audited=True),
+    "patient.hold": _accounts(_ORG, "administrator", audited=True),
+    "patient.list_holds": _accounts(_ORG, "administrator", "auditor", audited=True),
+    "patient.lift_hold": _accounts(_ORG, "administrator", audited=True),
+    "patient.erase": _accounts(_ORG, "administrator", audited=True),
     "consent.record": _accounts(_ORG, "clinician", "operator", audited=True),
     "consent.list": _accounts(_ORG, "clinician", "operator", "auditor", audited=True),
     "consultation.list": _accounts(_ORG, "clinician", "operator", audited=True),
@@ -174,8 +178,11 @@ POLICY: Mapping[Action, Rule] = MappingProxyType({
     "attachment.open": _accounts(_ORG, "operator", audited=True),
     "attachment.close": _accounts(_ORG, "operator", audited=True),
     "attachment.list": _accounts(_ORG, "operator", audited=True),
+    "attachment.unvisited": _accounts(_ORG, "clinician", "operator", audited=True),
+    "attachment.visit": _accounts(_ORG, "clinician", "operator", audited=True),
     "audit.list": _accounts(_ORG, "administrator", "auditor"),
     "review.read": _accounts(_INVITED, "clinician", audited=True),
+    "review.export": _accounts(_INVITED, "clinician", audited=True),
     # Whoever may publish or play somewhere; a guest only once let in. Where they may is asked when they do.
     "ice_servers.read": Rule(
         roles={"clinician": Condition.ANY, "operator": Condition.ANY}, station=Condition.ANY, guests=_LET_IN

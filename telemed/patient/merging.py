@@ -14,6 +14,7 @@ from uuid import UUID
 
 from telemed.errors import InvalidRequest, KeyDestroyed, NotFound, TelemedError
 from telemed.patient import patients
+from telemed.patient.holds import refuse_held
 from telemed.patient.patients import PatientMerged, StillAttached
 from telemed.store.database import Connection, load_sql
 from telemed.store.sealing import Sealer
@@ -54,13 +55,14 @@ async def merge(connection: Connection, sealer: Sealer, provisional_id: UUID, in
     """Give everything of the provisional patient to the other and destroy the provisional's key.
 
     Inside a transaction. Nothing live is touched: refused while the provisional patient is connected to a station
-    (``StillAttached``) or in a visit (``VisitOpen``), so no page or station works with it. Raises also
+    (``StillAttached``) or in a visit (``VisitOpen``), so no page or station works with it. Raises also ``OnHold``,
     ``NotProvisional``, ``PatientMerged``, ``KeyDestroyed``, ``NotFound``, ``InvalidRequest`` for itself.
     """
     if provisional_id == into_id:
         raise InvalidRequest(field="into")
     for one in sorted((provisional_id, into_id)):  # always in this order: two merges never wait in a circle
         await patients.lock(connection, one)
+    await refuse_held(connection, provisional_id)
     old_key = await _key_of(connection, sealer, provisional_id, provisional=True)
     new_key = await _key_of(connection, sealer, into_id, provisional=False)
     # Consultations before attachments, as ending a consultation takes them.

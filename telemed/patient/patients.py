@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from telemed.errors import KeyDestroyed, NotFound, TelemedError
 from telemed.identity.policy import Target
 from telemed.patient import identifiers
+from telemed.patient.holds import refuse_held
 from telemed.store.database import Connection, load_sql
 from telemed.store.sealing import NONCE_BYTES, DataKey, Sealer
 
@@ -140,9 +141,11 @@ async def lock(connection: Connection, patient_id: UUID) -> None:
 async def destroy_key(connection: Connection, patient_id: UUID) -> None:
     """Destroy the patient's key, inside a transaction: what it sealed is lost for everyone, for good.
 
-    Raises ``StillAttached`` while the patient is connected to a station, ``KeyDestroyed`` when it is gone already.
+    Raises ``OnHold``, ``StillAttached`` while the patient is connected to a station, ``KeyDestroyed`` when it is gone
+    already.
     """
     await lock(connection, patient_id)
+    await refuse_held(connection, patient_id)
     if await connection.fetchval(SQL["patient_attached"], patient_id) is not None:
         raise StillAttached()
     if await connection.execute(SQL["patient_destroy_key"], patient_id) != "UPDATE 1":

@@ -63,7 +63,7 @@ def find_programs(data_major: int | None) -> Programs:
 
     Raises :class:`DatabaseNeedsUpgrade` when that version is not here, :class:`DatabaseProgramsMissing`.
     """
-    found = _wheel_programs() or []
+    found = wheel_programs() or []
     if data_major is None and found:
         return found[0]
     found += _path_programs()
@@ -119,14 +119,14 @@ def _let_all_read(folder: Path) -> None:
             path.chmod(0o755 if runs else 0o644)
 
 
-def _wheel_programs() -> list[Programs]:
+def wheel_programs() -> list[Programs]:
     """The wheel's versions, newest first."""
     spec = importlib.util.find_spec(WHEEL)
     if spec is None or not spec.submodule_search_locations:
         return []
     root = Path(next(iter(spec.submodule_search_locations)))
     return sorted(
-        (Programs(program.parent, _major(program)) for program in root.glob("pginstall*/bin/postgres")),
+        (Programs(program.parent, program_major(program)) for program in root.glob("pginstall*/bin/postgres")),
         key=lambda programs: programs.major,
         reverse=True,
     )
@@ -139,10 +139,11 @@ def _path_programs() -> list[Programs]:
     folder = Path(program).resolve().parent
     if not all(os.access(folder / name, os.X_OK) for name in ("postgres", "initdb")):
         return []
-    return [Programs(folder, _major(folder / "postgres"))]
+    return [Programs(folder, program_major(folder / "postgres"))]
 
 
-def _major(program: Path) -> int:
+def program_major(program: Path) -> int:
+    """The major version of one of PostgreSQL's programs. Raises :class:`DatabaseProgramsMissing`."""
     answer = subprocess.run(  # noqa: S603 - a program of PostgreSQL, asked for its version
         [program, "--version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=True, cwd="/"
     ).stdout

@@ -56,8 +56,9 @@ class Database:
     When the server is back, the next call connects anew: nothing has to be opened again.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, size: int = POOL_SIZE) -> None:
         self._url = url
+        self._size = size
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def open(self) -> None:
@@ -65,7 +66,8 @@ class Database:
         with connect_errors():
             # No least size: the pool would log the failures of its own attempts while the server is away.
             pool = await asyncpg.create_pool(
-                self._url, min_size=0, max_size=POOL_SIZE, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS
+                self._url, min_size=0, max_size=self._size, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS,
+                reset=_leave,
             )
         self._pool = pool
         try:
@@ -112,6 +114,14 @@ class Database:
         """
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+
+async def _leave(connection: Connection) -> None:
+    """A session keeps nothing of its user, so that giving it back costs no question to the server.
+
+    asyncpg has rolled back what was open. No statement of ours sets a variable for the session, listens, or leaves a
+    lock or a cursor behind in a connection of the pool.
+    """
 
 
 @contextmanager

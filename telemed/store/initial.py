@@ -36,9 +36,9 @@ def make_data(place: Place, programs: Programs, owner_role: str, out: BinaryIO) 
         identity = {"user": account.uid, "group": account.gid, "extra_groups": []} if root else {}
         if not _initdb(programs, draft, owner_role, identity, out):
             return False
-        _sync_disk(draft)
+        sync_disk(draft)
         draft.rename(data)
-        _sync_disk(data)
+        sync_disk(data)
     return True
 
 
@@ -59,7 +59,7 @@ def _initdb(programs: Programs, folder: Path, owner_role: str, identity: dict[st
     return done.returncode == 0
 
 
-def _sync_disk(folder: Path) -> None:
+def sync_disk(folder: Path) -> None:
     """Everything written so far to the file system of ``folder`` is on the disk when this returns."""
     if sys.platform != "linux":
         os.sync()

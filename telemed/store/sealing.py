@@ -86,9 +86,13 @@ class DataKey:
         ``context`` names the place (table, stream id, seq): it is authenticated, not stored, and ``open`` needs
         the same one.
         """
-        place = len(context).to_bytes(CONTEXT_LENGTH_BYTES, "big") + context
-        nonce = hmac.digest(self._nonce_key, place + plain, "sha256")[:NONCE_BYTES]
+        nonce = self.nonce(plain, context)
         return nonce, self._cipher.encrypt(nonce, plain, context)
+
+    def nonce(self, plain: bytes, context: bytes) -> bytes:
+        """The nonce that ``seal`` gives for the same: it tells whether sealed bytes are of this text."""
+        place = len(context).to_bytes(CONTEXT_LENGTH_BYTES, "big") + context
+        return hmac.digest(self._nonce_key, place + plain, "sha256")[:NONCE_BYTES]
 
     def open(self, nonce: bytes, sealed: bytes, context: bytes) -> bytes:
         """The plain bytes. Raises :class:`SealBroken` when key, nonce, bytes or context are not the sealed ones."""

@@ -24,29 +24,39 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13,
         date_trunc('hour', now() at time zone 'UTC') at time zone 'UTC', $14, $15)
 on conflict do nothing
 
--- name: durable_ranges
-select min(seq) as first, max(seq) as last
-  from (select seq, seq - row_number() over (order by seq) as island from chunk where stream_id = $1 and born = $2) s
- group by island order by 1
-
--- name: newest_frame
-select seq, t0_us, nonce, sealed from frame where stream_id = $1 and born = $2 order by seq desc limit 1
-
 -- name: insert_chunks
+-- What a segment holds is not stored again. A step down an index for each row: a join might read every mark there is.
 insert into chunk (stream_id, born, seq, t0_us, first_sample, n, nonce, sealed)
-select * from unnest($1::int[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[], $6::int[], $7::bytea[],
-                     $8::bytea[])
+select k.* from unnest($1::int[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[], $6::int[], $7::bytea[],
+                       $8::bytea[]) as k(stream_id, born, seq, t0_us, first_sample, n, nonce, sealed)
+ where not coalesce((select m.compacted @> k.seq from stream_mark m where m.stream_id = k.stream_id), false)
 on conflict do nothing returning stream_id, seq
 
--- name: insert_frames
-insert into frame (stream_id, born, seq, t0_us, decoder, nonce, sealed)
-select * from unnest($1::int[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::text[], $6::bytea[], $7::bytea[])
-on conflict do nothing
+-- name: insert_framed
+-- As insert_chunks. A frame goes in with its own chunk only: never the readings of bytes that were refused.
+with stored as (
+  insert into chunk (stream_id, born, seq, t0_us, first_sample, n, nonce, sealed)
+  select k.* from unnest($1::int[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[], $6::int[], $7::bytea[],
+                         $8::bytea[]) as k(stream_id, born, seq, t0_us, first_sample, n, nonce, sealed)
+   where not coalesce((select m.compacted @> k.seq from stream_mark m where m.stream_id = k.stream_id), false)
+  on conflict do nothing returning stream_id, born, seq, t0_us
+), framed as (
+  insert into frame (stream_id, born, seq, t0_us, decoder, nonce, sealed)
+  select s.stream_id, s.born, s.seq, s.t0_us, f.decoder, f.nonce, f.sealed
+    from unnest($9::int[], $10::bigint[], $11::text[], $12::bytea[], $13::bytea[])
+         as f(stream_id, seq, decoder, nonce, sealed)
+    join stored s on s.stream_id = f.stream_id and s.seq = f.seq
+  on conflict do nothing
+)
+select stream_id, seq from stored
 
 -- name: stored_nonces
 select c.stream_id, c.seq, c.nonce
   from unnest($1::int[], $2::timestamptz[], $3::bigint[]) as k(stream_id, born, seq)
   join chunk c on c.stream_id = k.stream_id and c.born = k.born and c.seq = k.seq
+
+-- name: expired
+select expired_at is not null from stream where id = $1
 
 -- name: keys_alive
 select key_hash from station_key where key_hash = any($1::bytea[]) and revoked_at is null
@@ -90,36 +100,6 @@ select t.id, t.attachment_id, t.station_id, t.device, t.kind, t.format, t.origin
        t.channels, t.born, t.started_us, t.key_wrapped, p.key_wrapped as patient_key
   from stream t join attachment a on a.id = t.attachment_id join patient p on p.id = a.patient_id
  where t.attachment_id = any($1::uuid[]) order by t.id
-
--- name: islands
--- Runs of samples without a hole, of the chunks stamped before $3 that end after $4 ($5/$6 samples a second); t0_last
--- and first_last are of the last chunk.
-with c as (
-  select first_sample as first, n, t0_us,
-         max(first_sample + n) over (order by first_sample, seq rows between unbounded preceding and 1 preceding) as before
-    from chunk where stream_id = $1 and born = $2 and first_sample is not null and t0_us < $3
-     and t0_us + n::bigint * 1000000 * $6::bigint / $5::bigint > $4
-), g as (
-  select first, n, t0_us, sum((before is null or first > before)::int) over (order by first, before) as island from c
-)
-select min(first) as first, max(first + n) as past, min(t0_us) as t0_first, max(t0_us) as t0_last,
-       max(first) as first_last
-  from g group by island order by 1
-
--- name: chunk_index
-select seq, t0_us, first_sample, n from chunk
- where stream_id = $1 and born = $2 and first_sample is not null and t0_us < $4
-   and t0_us + n::bigint * 1000000 * $6::bigint / $5::bigint > $3
- order by first_sample, seq
-
--- name: chunk_bytes
-select seq, nonce, sealed from chunk where stream_id = $1 and born = $2 and seq = any($3::bigint[])
-
--- name: frames_of
-select f.stream_id, f.seq, f.t0_us, f.nonce, f.sealed
-  from unnest($1::int[], $2::timestamptz[], $3::bigint[], $4::bigint[]) as s(id, born, before, since)
-  join frame f on f.stream_id = s.id and f.born = s.born and f.t0_us < s.before and f.t0_us >= s.since
- order by f.t0_us, f.stream_id, f.seq limit $5
 
 -- name: arrival
 -- The most that the offset can be: a chunk ($3/$4 samples a second) came after its last sample was measured.

@@ -9,7 +9,6 @@ no error explain say that one of the two clocks was set or stood still in betwee
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +19,9 @@ from numpy.typing import NDArray
 ASK_SECONDS = 5.0  # protocol section 6
 WINDOW_US = 60_000_000  # the last minute
 ASKS_OPEN = 8  # unanswered questions remembered: 40 s, longer than a peer may be silent
-DRIFT_PPM = 100  # no quartz clock of a computer drifts more in an hour
+DRIFT_PPM = 250  # the worst quartz clocks of computers drift by 200 in an hour
+DRIFT_KEPT = 60  # fixes, one a minute, of which the drift is told
+DRIFT_ERROR_PPM = 20.0  # a drift that may be further off is not told
 ROUNDING_US = 2  # an offset and an error are each rounded to the microsecond
 STAMP_MAX = 2**62  # a stamp plus an offset stays within 64 bits
 
@@ -53,14 +54,17 @@ def contradict(one: Fix, other: Fix) -> bool:
 class ClockSource:
     """The questions to one source and the best fix of the last minute."""
 
+    __slots__ = ("_asked", "_window", "best")
+
     def __init__(self) -> None:
-        self._asked: deque[int] = deque(maxlen=ASKS_OPEN)
-        self._window: deque[Fix] = deque()
+        self._asked: list[int] = []
+        self._window: list[Fix] = []
         self.best: Fix | None = None
 
     def ask(self, now_us: int) -> int:
         """Remember a question sent at ``now_us``; its echo names it."""
         self._asked.append(now_us)
+        del self._asked[:-ASKS_OPEN]
         return now_us
 
     def answer(self, echo_us: int, stamp_us: int, now_us: int) -> Fix | None:
@@ -73,13 +77,15 @@ class ClockSource:
             self._window.clear()
         self._window.append(fix)
         while self._window[0].stamp_us < fix.stamp_us - WINDOW_US:
-            self._window.popleft()
+            del self._window[0]
         self.best = min(self._window, key=lambda one: one.error_us)
         return fix
 
 
 class FixKeeper:
     """Which fixes become rows: one a minute, the best of it; the first, and one that contradicts it, at once."""
+
+    __slots__ = ("_began_us", "_kept")
 
     def __init__(self) -> None:
         self._kept: Fix | None = None
@@ -95,6 +101,37 @@ class FixKeeper:
             self._kept = fix
             return fix, kept.at_us
         return None
+
+
+class Drift:
+    """How much faster a source's clock goes than the server's, by the rows of its fixes of the last hour."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: list[Fix] = []
+
+    def take(self, fix: Fix, replaces: int | None) -> None:
+        """Take what :class:`FixKeeper` gave; a clock that was set begins anew."""
+        if replaces is not None and self._kept and self._kept[-1].at_us == replaces:
+            self._kept.pop()
+        if self._kept and contradict(self._kept[-1], fix):
+            self._kept.clear()
+        self._kept.append(fix)
+        del self._kept[:-DRIFT_KEPT]
+
+    @property
+    def ppm(self) -> float | None:
+        """Millionths, positive when the source is fast; None while it is not known to ``DRIFT_ERROR_PPM``."""
+        third = len(self._kept) // 3
+        if third == 0:
+            return None
+        fixes = self._kept
+        one, other = (min(part, key=lambda fix: fix.error_us) for part in (fixes[:third], fixes[-third:]))
+        apart_us = other.stamp_us - one.stamp_us
+        if apart_us <= 0 or (one.error_us + other.error_us) / apart_us * 1e6 > DRIFT_ERROR_PPM:
+            return None
+        return round((one.offset_us - other.offset_us) / apart_us * 1e6, 1)
 
 
 class Mapping:
@@ -120,6 +157,11 @@ class Mapping:
         soon = [(min(before.stamp_us + 1, after.stamp_us), after.offset_us) for before, after in steps]
         self._line = self._points(points, late)
         self._other = self._points(points, soon)
+
+    @property
+    def fixes(self) -> Sequence[Fix]:
+        """Those that count, by stamp."""
+        return tuple(self._kept)
 
     def _points(
         self, points: list[tuple[int, int]], steps: list[tuple[int, int]]

@@ -31,6 +31,9 @@ class Durable:
     def add(self, first: int, last: int | None = None) -> None:
         """Record that ``first`` to ``last`` (inclusive; default: ``first`` alone) are committed."""
         end = first if last is None else last
+        if self._ends and first == self._ends[-1] + 1:  # the next of a stream in order, as nearly all are
+            self._ends[-1] = end
+            return
         low = bisect_right(self._starts, first) - 1
         if low < 0 or self._ends[low] < first - 1:
             low += 1  # does not touch the range before it

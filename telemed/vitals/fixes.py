@@ -25,12 +25,14 @@ def micros(at: datetime) -> int:
 
 async def write_fix(database: Database, source: UUID, station_id: int | None, fix: Fix, replaces: int | None) -> None:
     """Keep the fix as a row, in the place of the one at ``replaces``."""
+    row = (source, station_id, moment(fix.at_us), fix.offset_us, fix.error_us)
+    if replaces is None:
+        async with database.connection() as connection:
+            await connection.execute(SQL["put_fix"], *row)
+        return
     async with database.transaction() as connection:
-        if replaces is not None:
-            await connection.execute(SQL["drop_fix"], source, moment(replaces), station_id)
-        await connection.execute(
-            SQL["put_fix"], source, station_id, moment(fix.at_us), fix.offset_us, fix.error_us
-        )
+        await connection.execute(SQL["drop_fix"], source, moment(replaces), station_id)
+        await connection.execute(SQL["put_fix"], *row)
 
 
 async def last_fix(database: Database, source: UUID, station_id: int) -> Fix | None:

@@ -21,6 +21,7 @@ from telemed.vitals.derived import Derived
 from telemed.vitals.faults import StreamUnknown, TooManyViews, ViewUnknown
 from telemed.vitals.live import LiveStream, StreamCard, View
 from telemed.vitals.numbers import derived_message, reading_json, reading_message
+from telemed.vitals.tick import Later, Tick
 from telemed.vitals.watcher import Watcher
 
 DEVICE_SECONDS = 10.0  # a number of ours stays away this long after a device sent the kind
@@ -55,10 +56,11 @@ class Board:
 
 
 class Hub:
-    """The live side of the server. ``monotonic`` is in seconds."""
+    """The live side of the server. ``monotonic`` is in seconds; ``later`` is of the filters' :class:`Tick`."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, later: Later | None = None) -> None:
         self._monotonic = monotonic
+        self._tick = Tick(later)
         self._boards: dict[UUID, Board] = {}
         self._joined: dict[Watcher, frozenset[UUID]] = {}
         self._views: dict[int, View] = {}
@@ -97,7 +99,9 @@ class Hub:
         if stream is None:
             if not self._room(board):
                 return None
-            stream = board.streams[card.id] = LiveStream(card, self._bank, opened_us, source, started_us)
+            stream = board.streams[card.id] = LiveStream(
+                card, self._bank, opened_us, source, started_us, self._tick
+            )
         else:
             stream.reconnect()
         self._derived.pop(card.id, None)
@@ -143,15 +147,13 @@ class Hub:
         seen = None if board is None else stream.accept(frame, t0_us, error_us)
         if seen is None or board is None:
             return
-        if len(frame.lead_off) < frame.channels:
+        if frame.flags >> 16 != (1 << frame.channels) - 1:  # not every electrode is off
             board.worn_at = self._monotonic()
         derived = self._derived.get(stream.card.id)
         if derived is None:
             derived = self._derived[stream.card.id] = Derived(stream.card)
-        for number in derived.push(seen):
-            if not self._device_speaks(board, number.kind):
-                key = (number.kind, "derived")
-                self._post_number(board, key, derived_message(stream.card, number))
+        if derived.take(seen) and board.watchers:
+            self._derive(board, stream)
 
     def reading(self, stream: LiveStream, reading: Reading, at_us: int, error_us: int = 0) -> None:
         """A device's own number at a consultation time, known to ``error_us``."""
@@ -187,6 +189,9 @@ class Hub:
         self._joined[watcher] = wanted
         for attachment_id in wanted - before:
             board = self._board(attachment_id)
+            if not board.watchers:
+                for stream in board.streams.values():
+                    self._derive(board, stream)
             board.watchers.add(watcher)
             for key, text in board.numbers.items():
                 watcher.number((attachment_id, key), text)
@@ -268,6 +273,13 @@ class Hub:
     def _device_speaks(self, board: Board, kind: str) -> bool:
         heard = board.device_heard.get(kind)
         return heard is not None and self._monotonic() - heard < DEVICE_SECONDS
+
+    def _derive(self, board: Board, stream: LiveStream) -> None:
+        """Compute what is new of our number of a stream; a device's own goes before it."""
+        derived = self._derived.get(stream.card.id)
+        number = None if derived is None else derived.number()
+        if number is not None and not self._device_speaks(board, number.kind):
+            self._post_number(board, (number.kind, "derived"), derived_message(stream.card, number))
 
     def _post_number(self, board: Board, key: Hashable, text: str) -> None:
         if key in board.numbers or len(board.numbers) < NUMBERS_KEPT:

@@ -15,6 +15,7 @@ from telemed.vitals.around import Surroundings
 from telemed.vitals.counters import STATIONS_CONNECTED
 from telemed.vitals.faults import KeyRevoked, NewerConnection
 from telemed.vitals.sensors import LOOK_SECONDS, close_unworn
+from telemed.vitals.station_state import STATIONS
 from telemed.vitals.trouble import trouble
 from telemed.vitals.uplink import Uplink
 
@@ -88,6 +89,7 @@ class Ingest:
                 STATIONS_CONNECTED.set(len(self._uplinks))
                 self.around.hub.station_left(station_id)
                 self.around.presence.left(station_id)
+                STATIONS.gone(station_id)
                 self.around.rooms.publish(
                     f"station:{station_id}", {"type": "station", "online": False, "status": None}
                 )

@@ -42,6 +42,8 @@ FUTURE_US: Final = 60_000_000  # a clock fix is off by its round trip at most, w
 BEFORE_US: Final = 60_000_000  # a first sample may precede the stream's start by a device's own buffer
 DECODER: Final = "telemed_devices.gatt 1"
 
+NATIVE: Final = CHUNKS.labels("native")
+
 Acknowledge = Callable[["Lane", Sequence[int]], None]
 Refuse = Callable[[TelemedError, int, int], None]
 
@@ -85,6 +87,8 @@ class Lane:
 class Lanes:
     """The announced streams by the station's number, the longest unused forgotten beyond ``LANES_MAX``."""
 
+    __slots__ = ("_hub", "_lanes")
+
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._lanes: dict[int, Lane] = {}
@@ -124,7 +128,7 @@ class Lanes:
             lane.last_seq, lane.next_sample = frame.seq, frame.first_sample + frame.n
             if lane.shown is not None:
                 self._hub.samples(lane.shown, frame, frame.t0_us + known.offset_us, known.error_us)
-        CHUNKS.labels("native").inc()
+        NATIVE.inc()
         return Pending(lane.shelf, frame.seq, frame.t0_us, frame.first_sample, frame.n, data)
 
     def _chunk(self, chunk: Chunk, data: bytes, fix: Fix | None) -> Pending:

@@ -9,7 +9,7 @@ causal filter of the kind (telemed_signal). Holes are bridged or restart the fil
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -17,12 +17,15 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 from telemed_devices.native import Frame, FrameFlags, pack_frame
-from telemed_signal.filters import MONITOR, FilterBank, FilterSpec, GapHold, Slot, quantise
+from telemed_signal.filters import MONITOR, FilterBank, FilterSpec, GapHold, Piece, Slot, quantise
 
 from telemed.vitals.counters import GAPS
+from telemed.vitals.tick import Tick
 from telemed.vitals.watcher import Watcher, Wave
 
 LEAD_OFF = 0xFFFF_0000  # flag bits 16-31 (protocol section 2)
+GAP = int(FrameFlags.GAP)  # plain numbers: an enum's operators cost more than all else that a frame needs here
+PROVISIONAL = int(FrameFlags.PROVISIONAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +96,19 @@ def describe(
 class View:
     """A stream as filtered for watching, or as it is."""
 
-    def __init__(self, card: StreamCard, number: int, name: str, bank: FilterBank | None) -> None:
+    def __init__(self, card: StreamCard, number: int, name: str, bank: FilterBank | None, tick: Tick) -> None:
         self.card = card
         self.number = number
         self.name = name
         self.watchers: set[Watcher] = set()
+        self.lane: tuple[FilterBank, Slot, GapHold] | None = None
+        self._tick = tick
         self._describe = ""
-        self._lane: tuple[FilterBank, Slot, GapHold] | None = None
         self._starts: NDArray[np.int64] = np.zeros(len(card.channels), np.int64)
         self._filter: dict[str, Any] | None = None
         if bank is not None:
             self._filter = bank.spec.describe(card.rate_hz)
-            self._lane = self._begun(bank)
+            self.lane = self._begun(bank)
 
     def _begun(self, bank: FilterBank) -> tuple[FilterBank, Slot, GapHold]:
         channels = len(self.card.channels)
@@ -112,56 +116,70 @@ class View:
 
     def restart(self) -> None:
         """Begin anew with the next frame."""
+        self._tick.run()
         self._describe = ""
-        if self._lane is not None:
-            bank, slot, _ = self._lane
+        if self.lane is not None:
+            bank, slot, _ = self.lane
             bank.close(slot)
-            self._lane = self._begun(bank)
+            self.lane = self._begun(bank)
 
     def end(self) -> None:
         """Give back what the view held."""
-        if self._lane is not None:
-            bank, slot, _ = self._lane
+        self._tick.run()
+        if self.lane is not None:
+            bank, slot, _ = self.lane
             bank.close(slot)
-            self._lane = None
+            self.lane = None
         for watcher in self.watchers:
             watcher.forget(self.number)
         self.watchers.clear()
 
     def push(self, frame: Frame) -> None:
         """Take the next frame (server's stream id, consultation time) and give it to the watchers."""
-        if self._lane is None:
-            if not self._describe:
-                self._tell(frame.first_sample)
-            self._send(replace(frame, view=self.number))
+        if self._filter is not None:
+            self._tick.add(self, frame)
             return
-        bank, slot, hold = self._lane
-        for piece in hold.push(frame.first_sample, frame.samples):
+        if not self._describe:
+            self._tell(frame.first_sample)
+        self._send(replace(frame, view=self.number))
+
+    def filter(self, frame: Frame, pieces: Sequence[Piece]) -> None:
+        """Filter a frame alone, where a hole cut it or the filter starts over in it."""
+        if self.lane is None:
+            return
+        bank, slot, _ = self.lane
+        for piece in pieces:
             if piece.restart.any():
                 bank.reset(slot, piece.restart)
                 self._starts[piece.restart] = piece.first_sample
-            y = bank.push({slot: piece.values})[slot]
-            if piece.restart.any() or not self._describe:
-                self._tell(piece.first_sample)
-            skip = max(0, frame.first_sample - piece.first_sample)  # the bridged hole itself is not sent
-            if skip >= y.shape[0]:
-                continue
-            first = piece.first_sample + skip
-            later = first > frame.first_sample
-            self._send(replace(
-                frame, view=self.number, first_sample=first,
-                t0_us=frame.t0_us + self.card.sample_us(first - frame.first_sample),
-                samples=quantise(y[skip:], piece.missing[skip:]),
-                flags=frame.flags & ~FrameFlags.GAP if later else frame.flags,
-            ))
+                self._describe = ""
+            self.show(frame, piece, bank.push({slot: piece.values})[slot])
+
+    def show(self, frame: Frame, piece: Piece, y: NDArray[np.float64]) -> None:
+        """Give the watchers a filtered piece of a frame."""
+        if not self._describe:
+            self._tell(piece.first_sample)
+        skip = max(0, frame.first_sample - piece.first_sample)  # the bridged hole itself is not sent
+        if skip >= y.shape[0]:
+            return
+        first = piece.first_sample + skip
+        later = first > frame.first_sample
+        self._send(replace(
+            frame, view=self.number, first_sample=first,
+            t0_us=frame.t0_us + self.card.sample_us(first - frame.first_sample),
+            samples=quantise(y[skip:], piece.missing[skip:]),
+            flags=frame.flags & ~GAP if later else frame.flags,
+        ))
 
     def _tell(self, first_sample: int) -> None:
-        starts = self._starts if self._lane is not None else None
+        starts = self._starts if self.lane is not None else None
         self._describe = json.dumps(
             describe(self.card, self.number, self.name, first_sample, self._filter, starts), ensure_ascii=False
         )
 
     def _send(self, frame: Frame) -> None:
+        if not self.watchers:
+            return
         wave = Wave(self.number, self._describe, pack_frame(frame))
         for watcher in self.watchers:
             watcher.wave(wave)
@@ -172,7 +190,7 @@ class LiveStream:
 
     def __init__(
         self, card: StreamCard, bank_of: Callable[[FilterSpec, float], FilterBank], opened_us: int | None = None,
-        source: UUID | None = None, started_us: int = 0,
+        source: UUID | None = None, started_us: int = 0, tick: Tick | None = None,
     ) -> None:
         self.card = card
         self.source = source
@@ -182,6 +200,7 @@ class LiveStream:
         self.opened_us = opened_us
         self.cut_us: int | None = None
         self._bank_of = bank_of
+        self._tick = tick or Tick()
         self._next: int | None = None
         self._broken = False
 
@@ -198,7 +217,7 @@ class LiveStream:
         view = self.views.get(name)
         if view is None:
             bank = self._bank_of(MONITOR[self.card.kind], self.card.rate_hz) if name == "monitor" else None
-            view = self.views[name] = View(self.card, number, name, bank)
+            view = self.views[name] = View(self.card, number, name, bank, self._tick)
         return view
 
     def end(self) -> None:
@@ -222,9 +241,10 @@ class LiveStream:
 
         Returns the frame as seen live (None: late, or wholly before or after the attachment).
         """
-        if self._next is not None and frame.first_sample < self._next:
+        expected = self._next
+        if expected is not None and frame.first_sample < expected:
             return None
-        if self.opened_us is not None:
+        if self.opened_us is not None and t0_us < self.opened_us - error_us:
             skip = self._before(self.opened_us - error_us, t0_us, frame.n)
             if skip >= frame.n:
                 return None
@@ -237,13 +257,14 @@ class LiveStream:
                 return None
             if keep < frame.n:
                 frame = replace(frame, samples=frame.samples[:, :keep])
-        hole = self._broken or frame.gap or (self._next is not None and frame.first_sample != self._next)
-        self._next = frame.first_sample + frame.n
+        first_sample = frame.first_sample
+        hole = self._broken or frame.gap or (expected is not None and first_sample != expected)
+        self._next = first_sample + frame.n
         self._broken = False
         if hole:
             GAPS.inc()
-        flags = frame.flags & LEAD_OFF | FrameFlags.PROVISIONAL | (FrameFlags.GAP if hole else 0)
-        seen = replace(frame, stream=self.card.id, t0_us=t0_us, flags=int(flags))
+        flags = frame.flags & LEAD_OFF | PROVISIONAL | (GAP if hole else 0)
+        seen = Frame(self.card.id, frame.seq, first_sample, t0_us, frame.samples, flags)
         for view in self.views.values():
             view.push(seen)
         return seen

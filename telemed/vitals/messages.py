@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
@@ -33,6 +34,7 @@ FORGED = MappingProxyType({
 WAVE_KINDS = frozenset({"ecg", "pleth", "respiration"})
 FORMATS_NUMERIC = frozenset({"gatt:2a37", "gatt:2a35", "gatt:2a1c", "gatt:2a5f"})
 
+SpoolState = Literal["ok", "nearly_full", "full"]
 Stamp = Annotated[int, Field(gt=-STAMP_MAX, lt=STAMP_MAX)]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Unit = Annotated[str, Field(max_length=20, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -107,10 +109,16 @@ class ClockAnswer(Message):
 
 
 class Queue(Message):
-    """What waits in the station's spool."""
+    """What waits in the station's spool; stations of before say its size alone."""
 
     chunks: Annotated[int, Field(ge=0, le=SAMPLE_MAX)]
     bytes: Annotated[int, Field(ge=0, le=SAMPLE_MAX)]
+    oldest_s: Annotated[float, Field(ge=0, le=1e10)] | None = None  # age of the oldest chunk
+    state: SpoolState | None = None
+    room_bytes: Annotated[int, Field(ge=0, le=SAMPLE_MAX)] | None = None
+    hours_left: Annotated[float, Field(ge=0, le=1e10)] | None = None  # at the present rate, were the line down
+    refused: Annotated[int, Field(ge=0, le=SAMPLE_MAX)] = 0  # chunks set aside
+    unreadable: Annotated[int, Field(ge=0, le=SAMPLE_MAX)] = 0  # files of before whose key is lost
 
 
 class Played(Message):
@@ -283,6 +291,13 @@ def refused(
     if attachment is not None:
         message["attachment"] = str(attachment)
     return json.dumps(message)
+
+
+def acknowledgement(kind: str, number: int, through: int | None, ranges: Sequence[tuple[int, int]]) -> str:
+    """The ``ack`` or ``announced`` message (``kind``) of a stream: what of it is durable."""
+    told = [list(one) for one in ranges] if ranges else "[]"
+    run = "null" if through is None else through
+    return f'{{"type": "{kind}", "number": {number}, "through": {run}, "ranges": {told}}}'
 
 
 def number_of(text: str) -> int | None:

@@ -7,7 +7,7 @@ the sample).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,6 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from telemed_devices.native import MAX_SAMPLES
 
 from telemed.errors import KeyDestroyed
 from telemed.store.database import Connection, load_sql
@@ -27,6 +26,7 @@ from telemed.vitals.streams import card_of
 
 SQL = load_sql("vitals")
 OPEN_END_US = STAMP_MAX  # of an attachment that is still open
+SAMPLES_MAX = 2**20  # more than a chunk or a segment has a channel
 HOSTS_APART_US = 1_000_000  # by which the database's clock, which says when a chunk came, may be off the server's
 
 
@@ -44,6 +44,12 @@ class StoredStream:
     closed_us: int
 
     @property
+    def signal(self) -> tuple[Any, ...]:
+        """What is the same in all epochs of one device's signal."""
+        card = self.card
+        return card.kind, card.device, card.origin, tuple(channel.name for channel in card.channels), card.rate
+
+    @property
     def opened_stamp(self) -> int:
         """The stamp after which a chunk must end to be given out at all."""
         return self.clock.stamps_around(self.opened_us)[0]
@@ -56,9 +62,9 @@ class StoredStream:
     def samples_before(self, t0_us: NDArray[np.int64], consultation_us: int) -> NDArray[np.int64]:
         """How many samples of a chunk that begins at each ``t0_us`` (consultation time) lie before a time."""
         num, den = self.card.rate or (1, 1)
-        # Sample k is at t0 + k*den/num seconds; -(-a // b) is the ceiling. Beyond the longest chunk nothing
+        # Sample k is at t0 + k*den/num seconds; -(-a // b) is the ceiling. Beyond the longest segment nothing
         # changes, and the product stays within 64 bits.
-        longest = MAX_SAMPLES * den * 1_000_000 // num + 1_000_000 * den
+        longest = SAMPLES_MAX * den * 1_000_000 // num + 1_000_000 * den
         ahead = np.clip(consultation_us - t0_us, 0, longest)
         return -(-(ahead * num) // (den * 1_000_000))
 
@@ -142,7 +148,3 @@ async def _guessed(connection: Connection, row: Any, opened_us: int) -> Mapping:
         return Mapping([])
     return Mapping([Fix(row["started_us"] + arrival_us, arrival_us, 0)])
 
-
-def sole(keys: Iterable[StoredStream]) -> dict[int, StoredStream]:
-    """The streams by their id."""
-    return {one.card.id: one for one in keys}

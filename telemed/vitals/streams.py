@@ -19,12 +19,12 @@ from telemed.identity.policy import Target, decide, record_denial, require
 from telemed.identity.stations import Station
 from telemed.store.database import Connection, Database, load_sql
 from telemed.store.sealing import DataKey, Sealer
-from telemed.vitals.commit import frame_context
 from telemed.vitals.durable import Range
 from telemed.vitals.faults import AnnounceDiffers, AttachmentRefused
 from telemed.vitals.fixes import micros
 from telemed.vitals.live import Channel, StreamCard
 from telemed.vitals.messages import AnnouncedStream
+from telemed.vitals.storage.evidence import durable, newest_reading
 
 SQL = load_sql("vitals")
 
@@ -65,24 +65,17 @@ async def open_stream(
             row = await _find(connection, station_id, stream)
         if row is None or not _same(row, stream):
             raise AnnounceDiffers(number=stream.number)
-        ranges = [(one["first"], one["last"]) for one in
-                  await connection.fetch(SQL["durable_ranges"], row["id"], row["born"])]
+        key = DataKey(sealer.unwrap(bytes(row["key_wrapped"]), owner_key))
+        ranges = await durable(connection, row["id"], row["born"])
         numbers = None
         if ranges and stream.rate is None:
-            numbers = await connection.fetchrow(SQL["newest_frame"], row["id"], row["born"])
-    key = DataKey(sealer.unwrap(bytes(row["key_wrapped"]), owner_key))
+            numbers = await newest_reading(connection, row["id"], row["born"], key)
     opened, closed = (None, None) if attachment is None else (attachment["opened_at"], attachment["closed_at"])
     return OpenedStream(
         card_of(row, station_id), row["format"], row["source"], row["started_us"], row["born"],
-        key, tuple(ranges), None if numbers is None else _newest(key, row["id"], numbers),
+        key, tuple(ranges), None if numbers is None else (numbers[0], json.loads(numbers[1])["readings"]),
         None if opened is None else micros(opened), None if closed is None else micros(closed),
     )
-
-
-def _newest(key: DataKey, stream_id: int, row: Any) -> tuple[int, list[dict[str, Any]]]:
-    plain = key.open(bytes(row["nonce"]), bytes(row["sealed"]), frame_context(stream_id, row["seq"]))
-    readings: list[dict[str, Any]] = json.loads(plain)["readings"]
-    return row["t0_us"], readings
 
 
 def card_of(row: Any, station_id: int) -> StreamCard:

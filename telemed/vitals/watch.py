@@ -2,8 +2,8 @@
 
 What a page sees of people, chat and publications is ``consultation.attendance``; here are the socket, the clock and the
 vital signs, of the consultation's attachments alone and only while the policy grants ``consultation_socket.watch``. The
-socket ends within ``CHECK_SECONDS`` and a query when the sign-in or the seat ends or the policy no longer grants it;
-while the database is away nothing is known to have changed and it stays.
+socket ends within two seconds when the sign-in or the seat ends or the policy no longer grants it (``standing``); while
+the database is away nothing is known to have changed and it stays.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from telemed.consultation.people import PageState
 from telemed.errors import DatabaseUnavailable, NotFound, TelemedError
 from telemed.identity.policy import Denial, admits, decide, record_denial, require
 from telemed.store.database import DatabaseRefused
-from telemed.vitals.asked import Asked
+from telemed.vitals.asked import RETRY_SECONDS, Asked
 from telemed.vitals.clock import ASK_SECONDS, server_us
 from telemed.vitals.counters import REFUSED, WATCHERS
 from telemed.vitals.faults import MessageInvalid, StreamUnknown, TooSlow
@@ -46,12 +46,13 @@ from telemed.vitals.messages import (
     parse,
     refused,
 )
+from telemed.vitals.standing import Standing
 from telemed.vitals.trouble import trouble
 from telemed.vitals.watcher import Watcher
+from telemed.vitals.wire import Wire
 
 log = structlog.get_logger(__name__)
 
-CHECK_SECONDS: Final = 1.0  # between two looks at sign-in and policy; sockets end within two seconds
 WRITE_SECONDS: Final = 10.0  # a message that cannot be written for so long has no reader
 HEARTBEAT_SECONDS: Final = 10.0  # a ping; without its pong after half of it the page is gone
 # Passed on at once, without another look.
@@ -66,6 +67,7 @@ class WatchSurroundings:
     room: RoomSurroundings
     hub: Hub
     boot_id: UUID
+    standing: Standing
 
 
 def _never(actor: Actor, action: str) -> TelemedError | None:
@@ -78,12 +80,17 @@ def _never(actor: Actor, action: str) -> TelemedError | None:
 
 
 class ConsultationSocket:
-    """One page. ``renew`` says who its person is now, or raises why it may not stay."""
+    """One page. ``renew`` says who its person is now, or raises why it may not stay; ``proof`` is the hash of what the
+    person came with."""
 
     def __init__(
-        self, socket: web.WebSocketResponse, actor: Actor, room: Room, renew: Renew, around: WatchSurroundings
+        self, socket: web.WebSocketResponse, transport: asyncio.Transport | None, actor: Actor, proof: bytes,
+        room: Room, renew: Renew, around: WatchSurroundings,
     ) -> None:
+        self.proof = proof
+        self.consultation_id = room.id
         self._socket = socket
+        self._wire = Wire(socket, transport)
         self._id = room.id
         self._station_id = room.station_id
         self._renew = renew
@@ -99,6 +106,7 @@ class ConsultationSocket:
         self._closing = False
         self._station_online: object = None
         self._check = asyncio.Event()
+        self._due = False  # a look, not only a row of the clock
         self._refusals = around.room.pages.pace(room.id, str(actor.id), "refused", REFUSED_PER_MINUTE)
         self._watches = Pace(WATCH_PER_MINUTE)
 
@@ -119,6 +127,7 @@ class ConsultationSocket:
             tasks = [asyncio.create_task(self._listen(topic)) for topic in topics]
             await asyncio.sleep(0)
             await self._hello()
+            self._around.standing.enter(self)
             works = (self._read, self._write, self._checks, self._tick)
             tasks += [asyncio.create_task(work(), name=f"watch{work.__name__}") for work in works]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -130,6 +139,7 @@ class ConsultationSocket:
             await self._refuse_and_close(error)
         finally:
             WATCHERS.dec()
+            self._around.standing.leave(self)
             self._attendance.leave()
             self._around.hub.leave(self._watcher)
             for task in tasks:
@@ -145,12 +155,21 @@ class ConsultationSocket:
     def end(self, error: TelemedError) -> None:
         """Close the socket with the error."""
         self._ending = self._ending or error
-        self._watcher.wake()
+        self._watcher.hush()
 
     def going_away(self) -> None:
         """The server stops: close without blame; the page comes back."""
         self._closing = True
-        self._watcher.wake()
+        self._watcher.hush()
+
+    def look(self) -> None:
+        """Something changed, or may have: read people and visit anew, and whether the page may stay."""
+        self._attendance.stir()
+        self._soon()
+
+    def _soon(self) -> None:
+        self._due = True
+        self._check.set()
 
     async def _hello(self) -> None:
         first, version = await read_hello(self._socket, FROM_PAGE)
@@ -170,7 +189,7 @@ class ConsultationSocket:
                 "streams": around.hub.listing(self._watcher),
             })
             await attendance.after_welcome(connection, room)
-        self._check.set()
+        self._soon()
 
     def _station(self) -> Json:
         presence = None if self._station_id is None else self._around.room.presence.of(self._station_id)
@@ -263,6 +282,7 @@ class ConsultationSocket:
     # The writer.
 
     async def _write(self) -> None:
+        self._watcher.through(self._wire)
         while True:
             await self._watcher.ready()
             if self._closing:
@@ -311,7 +331,7 @@ class ConsultationSocket:
                 else:
                     self._attendance.event(event)
                 if event.get("type") not in SENT_ON or self._attendance.behind:
-                    self._check.set()
+                    self._soon()
 
     def _hear_station(self, event: Json) -> None:
         if event.get("type") == "station" and self._attendance.welcomed:
@@ -323,16 +343,17 @@ class ConsultationSocket:
 
     async def _checks(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(CHECK_SECONDS):
-                    await self._check.wait()
-            except TimeoutError:
-                pass
+            await self._check.wait()
             self._check.clear()
+            due, self._due = self._due, False
             try:
-                await self._look()
+                if due:
+                    await self._look()
+                await self._clock.write(self._database, self._source, None)
             except (DatabaseUnavailable, DatabaseRefused):
-                continue
+                await asyncio.sleep(RETRY_SECONDS)
+                self._due = self._due or due
+                self._check.set()
 
     async def _look(self) -> None:
         async with self._database.connection() as connection:
@@ -352,5 +373,4 @@ class ConsultationSocket:
                 self.end(error)
                 return
         if self._attendance.behind and self._watcher.waiting[0] < MESSAGES_WAITING:
-            self._check.set()
-        await self._clock.write(self._database, self._source, None)
+            self._soon()

@@ -1,43 +1,45 @@
 """Stored samples of a window as the review's answer (protocol section 7): raw, or filtered without delay.
 
-The answer is made piece by piece: chunks are read and opened in batches, off the event loop, and given on as
-native frames, so that an hour never lies in memory. ``monitor`` is the zero-phase filter, computed over each
-run of samples with a margin on both sides, and says so. A hole is a hole: runs end there.
+The answer is made piece by piece, off the event loop, and given on as native frames, so that an hour never lies in
+memory. Columns of a long raw window come from the pyramid, as soon as a bucket of it is well below a column; every
+other view is the zero-phase filter, computed over each run of samples with a margin on both sides, and says so. A hole
+is a hole: runs end there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from telemed_devices.native import Codec, Frame, pack_frame, unpack_frame
-from telemed_signal.filters import MONITOR, FilterSpec, quantise, zero_phase
+from telemed_devices.native import Codec, Frame, pack_frame
+from telemed_signal.filters import FilterSpec, quantise, zero_phase
 from telemed_signal.gaps import runs
 from telemed_signal.minmax import columns as least_and_greatest
 from telemed_signal.minmax import combine
 
-from telemed.store.database import Connection, load_sql
-from telemed.vitals.commit import chunk_context
+from telemed.store.database import Connection
 from telemed.vitals.faults import ViewUnknown, WindowTooLarge
 from telemed.vitals.live import describe
+from telemed.vitals.storage.pyramid import level_for
+from telemed.vitals.storage.reading import BLOCK_SAMPLES, Picture, Reader
+from telemed.vitals.storage.reading_columns import MISSING, Laid, Samples
+from telemed.vitals.storage.reading_rows import Index, Int64s, Piece
+from telemed.vitals.storage.reading_views import RAW, filter_of
 from telemed.vitals.stored import StoredStream
 
-SQL = load_sql("vitals")
-WINDOW_US: Final = 24 * 3_600_000_000  # of one question
+WINDOW_US: Final = 7 * 24 * 3_600_000_000  # of one question
 COLUMNS_MAX: Final = 8_192  # protocol section 7
 RAW_VALUES: Final = 24_000_000  # samples x channels without columns: half an hour of 12 leads at 1 kHz
-BLOCK_SAMPLES: Final = 60_000  # of one frame and one piece of work; below the frame's 65,536
-CHUNKS_READ: Final = 256  # rows of one query
+FILTERED_VALUES: Final = 43_200_000  # samples x channels of a filtered view: an hour of 12 leads at 1 kHz, 3 s of work
+EXACT_VALUES: Final = 500_000  # samples x channels of columns made of samples: 80 s of 12 leads, 10 ms
 MARGIN_PERIODS: Final = 2.0  # of the band's lower edge: where the filter still feels its own ends
-MISSING: Final = -(2**31)
 MISSING_16: Final = -(2**15)
-
-Samples = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,82 +56,76 @@ class Window:
         if not 0 <= self.from_us < self.to_us or self.to_us - self.from_us > WINDOW_US:
             raise WindowTooLarge(hours=WINDOW_US // 3_600_000_000)
 
+    @property
+    def marks(self) -> Int64s:
+        """Where the columns begin and the last ends: one more than there are."""
+        count = self.columns or 1
+        return self.from_us + np.arange(count + 1, dtype=np.int64) * (self.to_us - self.from_us) // count
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Chunks (positions ``begin`` to ``end`` of the index) whose samples follow each other without a hole."""
+    def level(self, stream: StoredStream) -> int | None:
+        """The pyramid's level for this stream's columns; None when its samples are read."""
+        samples = stream.card.rate_hz * (self.to_us - self.from_us) / 1_000_000
+        if self.columns is None or self.view != RAW or samples * len(stream.card.channels) <= EXACT_VALUES:
+            return None
+        return level_for(samples / self.columns)
 
-    begin: int
-    end: int
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fine:
+    """A stream of which the samples are read; ``wide`` has the filter's margin besides."""
 
-class Index:
-    """The chunks of a stream that touch a window, and which samples of each are wanted. Arrays of int64."""
-
-    def __init__(self, stream: StoredStream, rows: list[Any], from_us: int, to_us: int) -> None:
-        table = np.array([(row["seq"], row["t0_us"], row["first_sample"], row["n"]) for row in rows], np.int64)
-        table = table.reshape(-1, 4)
-        self.seq, self.first, n = table[:, 0], table[:, 2], table[:, 3]
-        self.t0_us = stream.clock.to_consultation(table[:, 1])
-        # Where nobody knows when the clock moved, what may lie outside the attachment is outside.
-        num, den = stream.card.rate or (1, 1)
-        earliest, latest = stream.clock.bounds(table[:, 1], table[:, 1] + n * (den * 1_000_000) // num)
-        begin = np.maximum(
-            stream.samples_before(self.t0_us, from_us), stream.samples_before(earliest, stream.opened_us))
-        end = np.minimum(stream.samples_before(self.t0_us, to_us), stream.samples_before(latest, stream.closed_us))
-        self.skip, self.stop = np.minimum(n, begin), np.minimum(n, end)
-        if len(rows):
-            # A sample is given once: what an earlier chunk of the order had is skipped.
-            before = np.maximum.accumulate(self.first + self.stop)[:-1]
-            self.skip[1:] = np.maximum(self.skip[1:], before - self.first[1:])
-        keep = self.stop > self.skip
-        for name in ("seq", "first", "t0_us", "skip", "stop"):
-            setattr(self, name, getattr(self, name)[keep])
+    stream: StoredStream
+    index: Index
+    wide: Index
+    bucket: int = 1
 
     @property
-    def samples(self) -> int:
-        """Wanted samples a channel."""
-        return int((self.stop - self.skip).sum())
+    def first_sample(self) -> int:
+        return int(self.index.begin[0])
 
-    def pieces(self, most: int) -> list[Piece]:
-        """Cut into pieces without a hole, each of at most about ``most`` samples."""
-        begins, ends = (self.first + self.skip).tolist(), (self.first + self.stop).tolist()
-        begin, pieces = 0, []
-        for at in range(1, len(begins) + 1):
-            whole = at == len(begins) or begins[at] != ends[at - 1]
-            if whole or ends[at] - begins[begin] > most:
-                pieces.append(Piece(begin, at))
-                begin = at
-        return pieces
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Coarse:
+    """A stream of which buckets of the pyramid are read."""
+
+    stream: StoredStream
+    picture: Picture
+    bucket: int
+    first_sample: int
+    laid: Laid
+    torn: Int64s
 
 
 async def answer(connection: Connection, streams: list[StoredStream], window: Window) -> AsyncIterator[bytes]:
     """The parts of the answer. Raises ``WindowTooLarge`` or ``ViewUnknown`` before the first."""
     window.check()
+    specs = {}
     for stream in streams:
-        if window.view not in stream.card.views:
-            raise ViewUnknown(view=window.view)
-    found = [(stream, await index_of(connection, stream, window.from_us, window.to_us)) for stream in streams]
-    found = [(stream, index) for stream, index in found if index.samples]
-    few = {stream.card.id for stream, index in found if window.columns is None or index.samples <= window.columns}
-    if sum(index.samples * len(stream.card.channels) for stream, index in found
-           if stream.card.id in few) > RAW_VALUES:
-        raise WindowTooLarge(hours=WINDOW_US // 3_600_000_000)
+        try:
+            specs[stream.card.id] = filter_of(stream.card, window.view)
+        except KeyError:
+            raise ViewUnknown(view=window.view) from None
+    reader = Reader(connection)
+    found = await _found(reader, streams, window, specs)
     describes = []
-    for view, (stream, index) in enumerate(found, 1):
-        spec = _spec(stream, window)
-        filter_ = None if spec is None else spec.describe(stream.card.rate_hz, phase="zero")
-        described = describe(stream.card, view, window.view, int(index.first[0] + index.skip[0]), filter_)
+    for view, one in enumerate(found, 1):
+        spec = specs[one.stream.card.id]
+        filter_ = None if spec is None else spec.describe(one.stream.card.rate_hz, phase="zero")
+        described = describe(one.stream.card, view, window.view, one.first_sample, filter_)
         described.pop("type")
-        describes.append(described)
+        describes.append({**described, "bucket": one.bucket})
     yield head({"describes": describes, "from_us": window.from_us, "to_us": window.to_us,
                 "columns": window.columns})
-    for view, (stream, index) in enumerate(found, 1):
-        if stream.card.id in few:
-            async for first, t0_us, samples in _samples(connection, stream, window, index):
-                yield padded(pack_frame(Frame(stream.card.id, 0, first, t0_us, narrowed(samples), view=view)))
+    for view, one in enumerate(found, 1):
+        id_ = one.stream.card.id
+        if isinstance(one, _Coarse):
+            await reader.edges(one.stream, one.picture, one.bucket, window.marks, one.laid, one.torn)
+            yield _packed(one, window, view, one.laid.mins, one.laid.maxs)
+        elif window.columns is None or one.index.samples <= window.columns:
+            async for piece, samples in _samples(reader, one, specs[id_]):
+                yield padded(pack_frame(Frame(id_, 0, piece.first, piece.t0_us, narrowed(samples), view=view)))
         else:
-            yield await _columns(connection, stream, window, index, view)
+            yield _packed(one, window, view, *await _columns(reader, one, specs[id_], window))
 
 
 def head(text: dict[str, Any]) -> bytes:
@@ -152,8 +148,64 @@ def narrowed(samples: Samples) -> Samples:
     return np.where(there, samples, MISSING_16).astype(np.int16)
 
 
-def _spec(stream: StoredStream, window: Window) -> FilterSpec | None:
-    return MONITOR[stream.card.kind] if window.view == "monitor" else None
+async def _found(
+    reader: Reader, streams: Sequence[StoredStream], window: Window, specs: dict[int, FilterSpec | None]
+) -> list[_Fine | _Coarse]:
+    """The streams that have something in the window, in their order, and what is known of them."""
+    levels = {one.card.id: window.level(one) for one in streams}
+    margin = max((_margin_us(spec) for spec in specs.values()), default=0)
+    found: dict[int, _Fine | _Coarse] = {}
+    async with reader.snapshot():
+        coarse = await _coarse(reader, streams, window, levels)
+        found.update(coarse)
+        fine = [one for one in streams if one.card.id not in coarse]
+        rows = await reader.rows(fine, max(0, window.from_us - margin), window.to_us + margin) if fine else {}
+    for stream in fine:
+        ours = rows[stream.card.id]
+        index = await asyncio.to_thread(Index, stream, ours, window.from_us, window.to_us)
+        wide = index if not margin else await asyncio.to_thread(
+            Index, stream, ours, window.from_us - margin, window.to_us + margin)
+        found[stream.card.id] = _Fine(stream, index, wide)
+    listed = [found[one.card.id] for one in streams]
+    used = [one for one in listed if isinstance(one, _Coarse) or one.index.samples]
+    _bounded([one for one in used if isinstance(one, _Fine)], window)
+    return [one for one in used if not isinstance(one, _Coarse) or one.laid is not _NOTHING]
+
+
+_NOTHING: Final = Laid(0, 0)
+
+
+async def _coarse(
+    reader: Reader, streams: Sequence[StoredStream], window: Window, levels: dict[int, int | None]
+) -> dict[int, _Coarse]:
+    """The streams whose columns come from the pyramid, and those that have nothing in the window."""
+    asked = [one for one in streams if levels[one.card.id] is not None]
+    if not asked or window.columns is None:
+        return {}
+    slack = max(one.card.sample_us(levels[one.card.id] or 1) for one in asked)
+    pictures = await reader.pictures(asked, max(0, window.from_us - slack), window.to_us + slack)
+    found: dict[int, _Coarse] = {}
+    laying = []
+    for stream in asked:
+        picture, level = pictures[stream.card.id], levels[stream.card.id] or 1
+        count, first = picture.timeline.within(stream, window.from_us, window.to_us)
+        if not count:
+            found[stream.card.id] = _Coarse(stream, picture, level, 0, _NOTHING, np.empty(0, np.int64))
+        elif count > window.columns:
+            laying.append((stream, picture, level, first))
+    laid = await reader.columns([(one, picture, level) for one, picture, level, _ in laying], window.marks)
+    for (stream, picture, level, first), (part, torn) in zip(laying, laid, strict=True):
+        found[stream.card.id] = _Coarse(stream, picture, level, first, part, torn)
+    return found
+
+
+def _bounded(found: Sequence[_Fine], window: Window) -> None:
+    """Raise ``WindowTooLarge`` when more is to be sent or filtered than one answer may cost."""
+    values = {one.stream.card.id: one.index.samples * len(one.stream.card.channels) for one in found}
+    sent = sum(values[one.stream.card.id] for one in found
+               if window.columns is None or one.index.samples <= window.columns)
+    if sent > RAW_VALUES or (window.view != RAW and sum(values.values()) > FILTERED_VALUES):
+        raise WindowTooLarge(hours=WINDOW_US // 3_600_000_000)
 
 
 def _margin_us(spec: FilterSpec | None) -> int:
@@ -163,74 +215,22 @@ def _margin_us(spec: FilterSpec | None) -> int:
     return int(MARGIN_PERIODS / lowest * 1_000_000)
 
 
-async def index_of(connection: Connection, stream: StoredStream, from_us: int, to_us: int) -> Index:
-    """The chunks of the stream that have samples in the window and in the attachment."""
-    num, den = stream.card.rate or (1, 1)
-    clock = stream.clock
-    # A second to either side: the offset at the window's ends is not that of the chunk; the index cuts exactly.
-    rows = await connection.fetch(
-        SQL["chunk_index"], stream.card.id, stream.born,
-        max(clock.stamps_around(from_us)[0], stream.opened_stamp) - 1_000_000,
-        min(clock.stamps_around(to_us)[1], stream.closed_stamp) + 1_000_000, num, den,
-    )
-    return await asyncio.to_thread(Index, stream, rows, from_us, to_us)
-
-
 async def _samples(
-    connection: Connection, stream: StoredStream, window: Window, index: Index
-) -> AsyncIterator[tuple[int, int, Samples]]:
-    """(first sample, consultation time, int32 samples (channels, n)) of each piece of the window, in order."""
-    spec = _spec(stream, window)
-    for piece in await asyncio.to_thread(index.pieces, BLOCK_SAMPLES):
-        first = int(index.first[piece.begin] + index.skip[piece.begin])
-        past = int(index.first[piece.end - 1] + index.stop[piece.end - 1])
-        t0_us = int(index.t0_us[piece.begin]) + stream.card.sample_us(int(index.skip[piece.begin]))
+    reader: Reader, one: _Fine, spec: FilterSpec | None
+) -> AsyncIterator[tuple[Piece, Samples]]:
+    """Each piece of the window with its samples, int32 (channels, n), in order."""
+    rate_hz = one.stream.card.rate_hz
+    margin = ceil(_margin_us(spec) * rate_hz / 1_000_000)
+    runs_ = await asyncio.to_thread(one.wide.pieces, 2**62) if spec is not None else []
+    for piece in await asyncio.to_thread(one.index.pieces, BLOCK_SAMPLES):
         if spec is None:
-            yield first, t0_us, await _read(connection, stream, index, piece)
+            yield piece, await reader.samples(one.stream, one.index, piece.first, piece.past)
             continue
-        margin = _margin_us(spec)
-        around = await index_of(
-            connection, stream, t0_us - margin, t0_us + stream.card.sample_us(past - first) + margin
-        )
-        for wide in await asyncio.to_thread(around.pieces, 2**62):
-            begin = int(around.first[wide.begin] + around.skip[wide.begin])
-            end = int(around.first[wide.end - 1] + around.stop[wide.end - 1])
-            if begin <= first and past <= end:
-                raw = await _read(connection, stream, around, wide)
-                yield first, t0_us, await asyncio.to_thread(
-                    _filtered, spec, stream.card.rate_hz, raw, first - begin, past - begin
-                )
-                break
-
-
-async def _read(connection: Connection, stream: StoredStream, index: Index, piece: Piece) -> Samples:
-    parts: list[Samples] = []
-    for begin in range(piece.begin, piece.end, CHUNKS_READ):
-        end = min(begin + CHUNKS_READ, piece.end)
-        rows = await connection.fetch(
-            SQL["chunk_bytes"], stream.card.id, stream.born, index.seq[begin:end].tolist()
-        )
-        parts.append(await asyncio.to_thread(_opened, stream, rows, index, begin, end))
-    return np.concatenate(parts, axis=1)
-
-
-def _opened(stream: StoredStream, rows: list[Any], index: Index, begin: int, end: int) -> Samples:
-    by_seq = {row["seq"]: row for row in rows}
-    parts = []
-    for at in range(begin, end):
-        seq = int(index.seq[at])
-        row = by_seq[seq]
-        plain = stream.key.open(bytes(row["nonce"]), bytes(row["sealed"]), chunk_context(stream.card.id, seq))
-        parts.append(_widened(unpack_frame(plain).samples[:, index.skip[at] : index.stop[at]]))
-    return np.concatenate(parts, axis=1)
-
-
-def _widened(samples: Samples) -> Samples:
-    if samples.dtype.itemsize == 4:
-        return samples
-    wide = samples.astype(np.int32)
-    wide[samples == MISSING_16] = MISSING
-    return wide
+        run = next(run for run in runs_ if run.first <= piece.first and piece.past <= run.past)
+        begin, end = max(run.first, piece.first - margin), min(run.past, piece.past + margin)
+        raw = await reader.samples(one.stream, one.wide, begin, end)
+        yield piece, await asyncio.to_thread(
+            _filtered, spec, rate_hz, raw, piece.first - begin, piece.past - begin)
 
 
 def _filtered(spec: FilterSpec, rate_hz: float, raw: Samples, begin: int, end: int) -> Samples:
@@ -249,28 +249,32 @@ def _filtered(spec: FilterSpec, rate_hz: float, raw: Samples, begin: int, end: i
 
 
 async def _columns(
-    connection: Connection, stream: StoredStream, window: Window, index: Index, view: int
-) -> bytes:
-    """One frame of minima and maxima over the columns that the stream touches."""
-    count = window.columns or 1
-    marks = window.from_us + np.arange(count + 1, dtype=np.int64) * (window.to_us - window.from_us) // count
-    num, den = stream.card.rate or (1, 1)
-    channels = len(stream.card.channels)
-    total = tuple(np.full((channels, count), MISSING, np.int32) for _ in range(2))
-    extent: tuple[Samples, Samples] = (total[0], total[1])
-    async for first, t0_us, samples in _samples(connection, stream, window, index):
-        edges = first - ((t0_us - marks) * num) // (den * 1_000_000)  # the first sample at or after each mark
-        extent = await asyncio.to_thread(_laid_over, extent, samples, first, edges)
-    used = np.flatnonzero((extent[1] != MISSING).any(axis=0))
-    begin, end = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
-    both = np.stack([extent[0][:, begin:end], extent[1][:, begin:end]], axis=1)
-    return padded(pack_frame(Frame(
-        stream.card.id, 0, int(index.first[0] + index.skip[0]), int(marks[begin]), narrowed(both), view=view,
-        codec=Codec.MINMAX,
-    )))
+    reader: Reader, one: _Fine, spec: FilterSpec | None, window: Window
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Minima and maxima of the columns from every sample, cut at the sample: int32 (channels, columns)."""
+    marks = window.marks
+    num, den = one.stream.card.rate or (1, 1)
+    shape = (len(one.stream.card.channels), len(marks) - 1)
+    extent: tuple[Samples, Samples] = (np.full(shape, MISSING, np.int32), np.full(shape, MISSING, np.int32))
+    async for piece, samples in _samples(reader, one, spec):
+        # The first sample at or after each mark.
+        edges = piece.first - ((piece.t0_us - marks) * num) // (den * 1_000_000)
+        extent = await asyncio.to_thread(_laid_over, extent, samples, piece.first, edges)
+    return extent
 
 
 def _laid_over(
     extent: tuple[Samples, Samples], samples: Samples, first: int, edges: Samples
 ) -> tuple[Samples, Samples]:
     return combine(extent, least_and_greatest(samples, first, edges))
+
+
+def _packed(one: _Fine | _Coarse, window: Window, view: int, mins: Samples, maxs: Samples) -> bytes:
+    """One frame of minima and maxima over the columns that the stream touches."""
+    used = np.flatnonzero((maxs != MISSING).any(axis=0))
+    begin, end = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
+    both = np.stack([mins[:, begin:end], maxs[:, begin:end]], axis=1)
+    return padded(pack_frame(Frame(
+        one.stream.card.id, 0, one.first_sample, int(window.marks[begin]), narrowed(both), view=view,
+        codec=Codec.MINMAX,
+    )))

@@ -127,6 +127,8 @@ def whole_bodies(seed: Any) -> dict[str, dict[str, Any]]:
         "station.create": {"name": "x", "place": "x"},
         "patient.create": GOOD,
         "patient.merge": {"into": str(seed.patients[1]), "reason": "same_person"},
+        "patient.hold": {"reason": "x"},
+        "patient.erase": {"reason": "other"},
         "identifier.check": {"system": "demo", "value": "1"},
         "consent.record": consent | {"purpose": "care", "given_by": "patient"},
         "consultation.create": where | {"clinician_id": account, "scheduled_at": when, "minutes": 30},
@@ -146,6 +148,7 @@ def whole_bodies(seed: Any) -> dict[str, dict[str, Any]]:
         "visit.place": place,
         "place.write": place,
         "attachment.open": where,
+        "attachment.visit": {"clinician_id": account},
     }
 
 
@@ -219,6 +222,10 @@ async def test_whose_key_is_destroyed_answers_everywhere(server: Any, state: str
             path = path.replace(f"{{{name}}}", str(value))
         if row.path.endswith("/waves"):
             path += "?kind=ecg&from_us=0&to_us=1000000"
+        if row.path.endswith("/trend"):
+            path += "?from_us=0&to_us=1000000&columns=10"
+        if row.path.endswith("/export"):
+            path += "?from_us=0&to_us=1000000&format=csv"
         status, answer = await client.send(row.method, path, whole.get(row.action))
         assert status < 500, (row.method, path, answer)
         asked += 1

@@ -22,12 +22,8 @@ PLACE = {"address": "Demo village 1", "phone": ""}
 # S its station. Guests of the visit: P patient, R relative and N interpreter, admitted; w the patient's second browser.
 EVERYBODY, PEOPLE, GUESTS, ROOM = "CIcOAUSPRNw-", "CIcOAU", "PRNw", "CIOPRN"
 GRANTED: dict[str, str] = {
-    "GET /": EVERYBODY,
-    "HEAD /": EVERYBODY,
-    "GET /{file}": EVERYBODY,
-    "GET /healthz": EVERYBODY,
-    "GET /metrics": EVERYBODY,
-    "GET /openapi.json": EVERYBODY,
+    "GET /": EVERYBODY, "HEAD /": EVERYBODY, "GET /{file}": EVERYBODY,
+    "GET /healthz": EVERYBODY, "GET /metrics": EVERYBODY, "GET /openapi.json": EVERYBODY,
     "POST /api/v1/sign-in": EVERYBODY,
     "GET /api/v1/me": PEOPLE,
     "PATCH /api/v1/me": PEOPLE,
@@ -50,6 +46,10 @@ GRANTED: dict[str, str] = {
     "POST /api/v1/patients/{id}/merge": "CIcO",
     "POST /api/v1/identifiers/check": "CIcO",
     "DELETE /api/v1/patients/{id}/key": "A",
+    "POST /api/v1/patients/{id}/holds": "A",
+    "GET /api/v1/patients/{id}/holds": "AU",
+    "DELETE /api/v1/patients/{id}/holds/{hold}": "A",
+    "POST /api/v1/patients/{id}/erase": "A",
     "POST /api/v1/patients/{id}/consents": "CIcO",
     "GET /api/v1/patients/{id}/consents": "CIcOU",
     "GET /api/v1/consultations": "CIcO",
@@ -87,6 +87,8 @@ GRANTED: dict[str, str] = {
     "POST /api/v1/consultations/{id}/amend": "C",
     "GET /api/v1/consultations/{id}/waves": "CI",
     "GET /api/v1/consultations/{id}/review": "CI",
+    "GET /api/v1/consultations/{id}/trend": "CI",
+    "GET /api/v1/consultations/{id}/export": "CI",
     "POST /api/v1/visits/look": EVERYBODY,
     "POST /api/v1/visits": EVERYBODY,
     "GET /api/v1/visit": GUESTS,
@@ -102,28 +104,24 @@ GRANTED: dict[str, str] = {
     "POST /api/v1/attachments": "O",
     "POST /api/v1/attachments/{id}/close": "O",
     "GET /api/v1/attachments": "O",
+    "GET /api/v1/attachments/unvisited": "CIcO", "POST /api/v1/attachments/{id}/visit": "CIcO",
     "GET /api/v1/audit": "AU",
     "GET /ws/station": "S",
     "GET /ws/consultations/{id}": "CIO" + GUESTS,
     "GET /ws/notices": "CIcO",
-    "OPTIONS /whip/{room}": EVERYBODY,
-    "HEAD /whip/{room}": EVERYBODY,
+    "OPTIONS /whip/{room}": EVERYBODY, "HEAD /whip/{room}": EVERYBODY,
     "GET /whip/{room}": EVERYBODY,
     "POST /whip/{room}": "S" + ROOM,
-    "OPTIONS /whip/resources/{resource}": EVERYBODY,
-    "GET /whip/resources/{resource}": EVERYBODY,
+    "OPTIONS /whip/resources/{resource}": EVERYBODY, "GET /whip/resources/{resource}": EVERYBODY,
     "PATCH /whip/resources/{resource}": "cwS" + ROOM,
     "DELETE /whip/resources/{resource}": "cwS" + ROOM,
-    "OPTIONS /whep/{publication}": EVERYBODY,
-    "HEAD /whep/{publication}": EVERYBODY,
+    "OPTIONS /whep/{publication}": EVERYBODY, "HEAD /whep/{publication}": EVERYBODY,
     "GET /whep/{publication}": EVERYBODY,
     "POST /whep/{publication}": "cwS" + ROOM,
-    "OPTIONS /whep/{room}/slots/{slot}": EVERYBODY,
-    "HEAD /whep/{room}/slots/{slot}": EVERYBODY,
+    "OPTIONS /whep/{room}/slots/{slot}": EVERYBODY, "HEAD /whep/{room}/slots/{slot}": EVERYBODY,
     "GET /whep/{room}/slots/{slot}": EVERYBODY,
     "POST /whep/{room}/slots/{slot}": "S" + ROOM,
-    "OPTIONS /whep/resources/{resource}": EVERYBODY,
-    "GET /whep/resources/{resource}": EVERYBODY,
+    "OPTIONS /whep/resources/{resource}": EVERYBODY, "GET /whep/resources/{resource}": EVERYBODY,
     "PATCH /whep/resources/{resource}": "cwS" + ROOM,
     "DELETE /whep/resources/{resource}": "cwS" + ROOM,
     "DELETE /api/v1/sign-in": PEOPLE,
@@ -138,7 +136,7 @@ OWN_ORGANISATION = {
     name for name in GRANTED if "{id}" not in name and "{room}" not in name
 } - {"POST /api/v1/consultations", "POST /api/v1/attachments", "GET /api/v1/attachments"}
 # What ends something runs after the rest, in this order.
-LAST = ("{account_id}", "/key", "/disable", "/close", "keys/{key_id}", "/end", "/sign-in")
+LAST = ("{account_id}", "/erase", "/key", "/disable", "/close", "keys/{key_id}", "/end", "/sign-in")
 NOBODY = ("-", "invented key", "invented seat", "signed out", "sent away")
 OF_THE_VISIT = (*GUESTS, "sent away")
 
@@ -197,7 +195,8 @@ class World:
         assert (await self.clients["C"].post(path, invited))[0] in (200, 201)
         self.ids["recording"] = await a_recording(server.app, UUID(consultation["id"]))
         _, key = await self.clients["A"].post(f"/api/v1/stations/{seed.station_id}/keys")
-        self.ids["key"] = key["id"]
+        _, hold = await self.clients["A"].post(f"/api/v1/patients/{seed.patients[1]}/holds", {"reason": "x"})
+        self.ids |= {"key": key["id"], "hold": hold["id"]}
 
     async def prepare_guests(self, consultation_id: UUID) -> None:
         """Join the guests, admit the consultation and with it the patient's first browser, then the others."""
@@ -242,7 +241,8 @@ class World:
             if part in path:
                 path = path.replace("{id}", value)
         for part, value in {
-            "{key_id}": self.ids["key"], "{room}": self.ids["consultation"], "{ticket}": self.ids["ticket"],
+            "{key_id}": self.ids["key"], "{hold}": self.ids["hold"], "{room}": self.ids["consultation"],
+            "{ticket}": self.ids["ticket"],
             "{seat}": self.ids["seat"], "{account_id}": self.ids["demo-clinician-3"], "{resource}": "nothing",
             "{publication}": str(uuid4()), "{check}": str(uuid4()), "{slot}": "0",
             "/files/{file}": f"/files/{uuid4()}",
@@ -253,6 +253,10 @@ class World:
             path += f"?station_id={self.seed.station_id}"
         if path.endswith("/waves"):
             path += "?kind=ecg&from_us=0&to_us=1000000&view=raw"
+        if path.endswith("/trend"):
+            path += "?from_us=0&to_us=1000000&columns=10"
+        if path.endswith("/export"):
+            path += "?from_us=0&to_us=1000000&format=csv"
         if path.endswith("/files"):
             path += f"?name=x.txt&line={uuid4()}"
         return path
@@ -270,12 +274,15 @@ class World:
             },
             "POST /api/v1/consultations": where,
             "POST /api/v1/attachments": where,
+            "POST /api/v1/attachments/{id}/visit": {"clinician_id": str(self.seed.accounts["clinician"])},
             "PATCH /api/v1/organisation": {"phone": "+359 38 000 000"},
             "POST /api/v1/patients/{id}/merge": {"into": str(self.seed.patients[0]), "reason": "same_person"},
+            "POST /api/v1/patients/{id}/holds": {"reason": "x"},
+            "POST /api/v1/patients/{id}/erase": {"reason": "other"},
             "POST /api/v1/identifiers/check": {"system": "demo", "value": "1"},
             "POST /api/v1/consultations/{id}/move": {"scheduled_at": "2031-06-10T10:00:00Z", "minutes": 30},
             "POST /api/v1/consultations/{id}/handover": {"clinician_id": str(uuid4())},
-            "POST /api/v1/consultations/{id}/phone": {"on": False},
+            "POST /api/v1/consultations/{id}/phone": {"on": False}, "PUT /api/v1/visit/place": PLACE,
             "POST /api/v1/consultations/{id}/vitals": {"shared": False},
             "POST /api/v1/consultations/{id}/recording": {"on": False},
             "PUT /api/v1/consultations/{id}/place": PLACE,
@@ -287,7 +294,6 @@ class World:
             "POST /api/v1/visits/look": {"ticket": self.tickets["P"]},
             "POST /api/v1/visits": {"ticket": "x" * 43, "language": "bg"},
             "POST /api/v1/visit/consent": {"given": True, "version": "1", "language": "bg"},
-            "PUT /api/v1/visit/place": PLACE,
         }.get(name)
 
     async def attempt(self, who: str, name: str) -> tuple[int, str]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
-import sqlite3
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from telemed_station.errors import StationError
 from telemed_station.people import People
 from telemed_station.people_file import PEOPLE_MAX
 from telemed_station.program import StationSettings, run
+from telemed_station.spool_look import look
 from telemed_station.spool_thread import SpoolThread
 
 Start = Callable[..., Awaitable[Any]]
@@ -73,10 +72,9 @@ async def asked_until(home: Path, do: str, refused: str) -> Any:
 
 def described(home: Path) -> list[Any]:
     """Whose each generation with samples in the spool is, oldest first."""
-    with closing(sqlite3.connect(f"file:{home / 'spool.sqlite3'}?mode=ro", uri=True)) as file:
-        texts = file.execute("select descriptor from stream where next_seq > 0 order by number").fetchall()
-    streams = [json.loads(text) for (text,) in texts]
-    return [stream["attachment"] for stream in streams if stream["kind"] == "ecg"]
+    with look(home / "spool.sqlite3") as spool:
+        ecg = [one for one in spool.streams() if one.next_seq and one.descriptor["kind"] == "ecg"]
+    return [one.descriptor["attachment"] for one in ecg]
 
 
 def told(server: Any) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -32,6 +33,11 @@ server = server_tests.server
 more_settings = server_tests.more_settings
 stranger = server_tests.stranger
 
+ROOT = Path(__file__).parents[2]
+SERVE = (
+    "from aiohttp import web; from telemed.app import build_app; from telemed.settings import Settings; "
+    "settings = Settings(); web.run_app(build_app(settings), host='127.0.0.1', port=settings.port, print=None)"
+)
 DEADLINE = 15.0  # no condition here takes a second on an idle machine
 
 
@@ -312,6 +318,28 @@ class Clinic:
 
     async def acked(self, station: Peer, number: int, through: int) -> None:
         await station.said("ack", lambda one: one["number"] == number and (one["through"] or 0) >= through)
+
+
+class Killable:
+    """The server as a process of its own, over a database that lives on."""
+
+    def __init__(self, port: int, database_url: str, key_file: Path, home: Path) -> None:
+        roots = os.pathsep.join(str(ROOT / name) for name in (".", "devices", "signal", "web", "migrations"))
+        self.environment = {
+            **os.environ, "PYTHONPATH": roots, "DATABASE_URL": database_url, "TELEMED_HOME": str(home),
+            "TELEMED_KEY_FILE": str(key_file), "TELEMED_PORT": str(port),
+        }  # fmt: skip
+        self.url = f"http://127.0.0.1:{port}"
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        self.process = await asyncio.create_subprocess_exec(sys.executable, "-c", SERVE, env=self.environment)
+
+    async def kill(self) -> None:
+        if self.process is not None:
+            if self.process.returncode is None:
+                self.process.kill()
+            await self.process.wait()
 
 
 @pytest.fixture

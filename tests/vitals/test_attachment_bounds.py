@@ -6,13 +6,22 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import pytest
 from telemed_devices.gatt import encode_heart_rate
 
 from telemed.http import keys
 from telemed.vitals.clock import Fix
 from telemed.vitals.fixes import write_fix
+from telemed.vitals.storage.compactor import compact_once
 
 HOUR = 3_600_000_000
+
+
+@pytest.fixture(params=["hot", "compacted"])
+async def clinic(clinic: Any, request: Any) -> Any:
+    """Each test twice: with what is reviewed as it came, and in segments."""
+    clinic.compacted = request.param == "compacted"
+    return clinic
 
 
 def micros(text: str) -> int:
@@ -29,6 +38,8 @@ async def attach_next(clinic: Any, patient: int = 1) -> dict[str, Any]:
 
 
 async def review_of(clinic: Any, visit: Any) -> dict[str, Any]:
+    if clinic.compacted:
+        await compact_once(clinic.server.database, clinic.server.app[keys.SEALER], all_of_it=True)
     status, review = await clinic.clinician.get(f"/api/v1/consultations/{visit.consultation}/review")
     assert status == 200, review
     return dict(review)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import sqlite3
 import struct
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from telemed_devices.native import unpack_frame
+from telemed_station.spool_look import look
 
 NAME, BORN = "Demo patient offline", 1951
 SLOW = 60.0  # a program's start on a busy machine takes some seconds
@@ -117,19 +116,19 @@ async def until(condition: Any, what: str) -> Any:
 def spooled(home: Path) -> dict[tuple[str, str], dict[int, np.ndarray[Any, Any]]]:
     """(attachment, source) → stream number → its ECG samples, of what lies in the spool."""
     found: dict[tuple[str, str], dict[int, np.ndarray[Any, Any]]] = {}
-    with closing(sqlite3.connect(f"file:{home / 'spool.sqlite3'}?mode=ro", uri=True)) as file:
-        for number, text in file.execute("select number, descriptor from stream").fetchall():
-            one = json.loads(text)
-            rows = file.execute("select bytes from chunk where number = ? order by seq", (number,)).fetchall()
-            if one["kind"] == "ecg" and rows:
-                samples = np.concatenate([unpack_frame(data).samples for (data,) in rows], axis=1)
-                found.setdefault((one["attachment"], one["source"]), {})[number] = samples
+    with look(home / "spool.sqlite3") as spool:
+        for stream in spool.streams():
+            one = stream.descriptor
+            parts = [unpack_frame(chunk.data).samples for chunk in spool.chunks(stream.number)
+                     if one["kind"] == "ecg"]  # fmt: skip
+            if parts:
+                found.setdefault((one["attachment"], one["source"]), {})[stream.number] = np.concatenate(parts, axis=1)
     return found
 
 
 def people(home: Path) -> list[Any]:
-    with closing(sqlite3.connect(f"file:{home / 'spool.sqlite3'}?mode=ro", uri=True)) as file:
-        return file.execute("select attachment, name, birth_year, to_us, kept from person order by id").fetchall()
+    with look(home / "spool.sqlite3") as spool:
+        return [(one.attachment, one.name, one.birth_year, one.to_us, one.kept) for one in spool.people()]
 
 
 async def rows(clinic: Any, statement: str, *values: Any) -> list[Any]:

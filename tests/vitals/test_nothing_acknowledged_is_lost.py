@@ -7,7 +7,6 @@ import contextlib
 import os
 import random
 import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,7 @@ from telemed.store.embedded import OWNER_ROLE, SERVER_ROLE, DatabaseUrls, Embedd
 from telemed.store.migrate import migrate
 from telemed.vitals.commit import Committer
 
-ROOT = Path(__file__).parents[2]
 KILLS = 2
-SERVE = (
-    "from aiohttp import web; from telemed.app import build_app; from telemed.settings import Settings; "
-    "settings = Settings(); web.run_app(build_app(settings), host='127.0.0.1', port=settings.port, print=None)"
-)
 
 
 @pytest.fixture
@@ -97,23 +91,6 @@ async def test_a_database_that_is_killed_loses_nothing_that_was_acknowledged(
                 await peer.close()
 
 
-class Killable:
-    """The server as a process of its own."""
-
-    def __init__(self, environment: dict[str, str], url: str) -> None:
-        self.environment = environment
-        self.url = url
-        self.process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(sys.executable, "-c", SERVE, env=self.environment)
-
-    async def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        await self.process.wait()
-
-
 async def connected(url: str, key: str, support: Any) -> Any:
     """Connect as the station as soon as the server is there; the session ends with the peer."""
     end = asyncio.get_running_loop().time() + 30
@@ -141,11 +118,7 @@ async def test_a_server_that_is_killed_has_everything_it_acknowledged(
     app: web.Application = build_app(settings)
     await app[keys.DATABASE].open()
     seed = await support.server_tests.make_seed(app)
-    roots = os.pathsep.join(str(ROOT / name) for name in (".", "devices", "signal", "web", "migrations"))
-    server = Killable({
-        **os.environ, "PYTHONPATH": roots, "DATABASE_URL": database_urls.server, "TELEMED_HOME": str(tmp_path),
-        "TELEMED_KEY_FILE": str(key_file), "TELEMED_PORT": str(port),
-    }, f"http://127.0.0.1:{port}")
+    server = support.Killable(port, database_urls.server, key_file, tmp_path)
     wave = support.ecg(5, support.now_us(), 40.0)
     durable: set[int] = set()
     await server.start()

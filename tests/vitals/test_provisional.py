@@ -244,3 +244,50 @@ async def test_said_again_after_it_was_merged_it_is_known(clinic: Any, support: 
     await clinic.announced(station, wave, one["attachment"])
     await station.socket.send_bytes(wave.packed(0))
     await clinic.acked(station, 1, 0)
+
+
+async def test_what_began_and_ended_without_a_line_is_listed_and_can_be_reviewed(clinic: Any, support: Any) -> None:
+    """Nobody had a visit with this patient: a clinician opens the review of what was measured all the same."""
+    station = await clinic.station()
+    await timed(clinic, support, station)
+    begin = support.now_us() - 60 * SECOND
+    wave = support.ecg(9, begin + SECOND, 4.0)
+    one = person(station, from_us=begin, to_us=begin + 30 * SECOND)
+    assert (await answered(station, one))[0] == "ended"
+    for who in (clinic.clinician, clinic.operator):
+        assert await who.get("/api/v1/attachments/unvisited") == (200, {"intervals": []}), "nothing was measured yet"
+    await clinic.announced(station, wave, one["attachment"], live_from=wave.chunks)
+    for seq in range(wave.chunks):
+        await station.socket.send_bytes(wave.packed(seq))
+    await clinic.acked(station, 9, wave.chunks - 1)
+    status, listed = await clinic.clinician.get("/api/v1/attachments/unvisited")
+    assert status == 200
+    (shown,) = listed["intervals"]
+    assert (shown["id"], shown["patient"]["name"]) == (one["attachment"], one["name"])
+    assert shown["patient"]["id"] == one["patient"] and shown["station"]["id"] == clinic.server.seed.station_id
+
+    path = f"/api/v1/attachments/{one['attachment']}/visit"
+    me = str(clinic.server.seed.accounts["clinician"])
+    status, answer = await clinic.clinician.post(path, {"clinician_id": str(clinic.server.seed.accounts["operator"])})
+    assert status == 400 and answer["error"]["params"] == {"field": "clinician_id"}
+    status, visit = await clinic.clinician.post(path, {"clinician_id": me})
+    assert status == 201 and (visit["state"], visit["patient"]["id"]) == ("ended", one["patient"])
+    assert (await clinic.clinician.post(path, {"clinician_id": me}))[0] == 409, "it has a visit now"
+    assert await clinic.clinician.get("/api/v1/attachments/unvisited") == (200, {"intervals": []})
+    status, review = await clinic.clinician.get(f"/api/v1/consultations/{visit['id']}/review")
+    assert status == 200
+    (stream,) = review["streams"]
+    assert stream["kind"] == "ecg" and sum(part["n"] for part in stream["segments"]) == wave.samples.shape[1]
+    status, _ = await clinic.clinician.post(f"/api/v1/consultations/{visit['id']}/sign", {"text": "Demo note"})
+    assert status in (200, 201), "and it is written down and signed like any other"
+    audited = await rows(clinic, "select action, outcome from audit_event where action = 'attachment.visit'"
+                                 " and outcome = 'permit' and object_id = $1", one["attachment"])
+    assert len(audited) == 1
+
+
+async def test_an_interval_that_is_not_over_is_no_visit_yet(clinic: Any, support: Any) -> None:
+    made = await attach(clinic)
+    me = str(clinic.server.seed.accounts["clinician"])
+    status, _ = await clinic.operator.post(f"/api/v1/attachments/{made['id']}/visit", {"clinician_id": me})
+    assert status == 409
+    assert await clinic.clinician.get("/api/v1/attachments/unvisited") == (200, {"intervals": []})

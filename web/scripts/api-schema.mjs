@@ -19,6 +19,7 @@ const PAGES_READ = [
   "PatientShown",
   "IdentifierChecked",
   "AttachmentShown",
+  "Intervals",
   "TicketsListed",
   "TicketNew",
   "InvitationShown",

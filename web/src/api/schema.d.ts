@@ -208,6 +208,16 @@ export interface components {
             closed_at: string | null;
             closed_reason: ("operator" | "next_patient" | "sensors_off" | "consultation_ended") | null;
         };
+        Intervals: {
+            intervals: components["schemas"]["IntervalShown"][];
+        };
+        IntervalShown: {
+            id: string;
+            patient: components["schemas"]["PatientBrief"];
+            station: components["schemas"]["StationBrief"];
+            opened_at: string;
+            closed_at: string;
+        };
         TicketsListed: {
             tickets: components["schemas"]["TicketListed"][];
         };

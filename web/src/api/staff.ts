@@ -8,6 +8,7 @@ import type {
   ConsultationNew,
   Identifier,
   IdentifierCheck,
+  IntervalInfo,
   Invitation,
   Line,
   Notes,
@@ -67,6 +68,9 @@ export const staff = {
       patient_id: patient,
       consultation_id: consultation,
     }),
+  unvisited: async () => (await json<{ intervals: IntervalInfo[] }>("GET", "/attachments/unvisited")).intervals,
+  makeVisit: (id: string, clinician: string) =>
+    json<ConsultationInfo>("POST", `/attachments/${id}/visit`, { clinician_id: clinician }),
   detach: (id: string) => json<AttachmentInfo>("POST", `/attachments/${id}/close`),
 
   tickets: async (id: string) => (await json<{ tickets: TicketInfo[] }>("GET", of(id, "/tickets"))).tickets,

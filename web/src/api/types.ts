@@ -16,6 +16,8 @@ export type Identifier = Schemas["IdentifierNew"];
 export type IdentifierCheck = Schemas["IdentifierChecked"];
 export type ConsultationNew = Schemas["ConsultationNew"];
 export type AttachmentInfo = Schemas["AttachmentShown"];
+/** What was measured without a visit; `id` is the attachment's. */
+export type IntervalInfo = Schemas["IntervalShown"];
 export type TicketInfo = Schemas["TicketListed"];
 export type TicketNew = Schemas["TicketNew"];
 /** The only answer that ever holds the link. */

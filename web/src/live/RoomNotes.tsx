@@ -5,6 +5,7 @@ import type { Key } from "../i18n/keys";
 import { clockTime } from "../i18n/numbers";
 import { Icon } from "../parts/Icon";
 import { ErrorNote } from "../parts/Shell";
+import { StationFacts } from "../parts/StationFacts";
 import type { ErrorBody } from "../protocol/messages";
 import { addressOf } from "../router";
 import type { LiveConsultation } from "./consultation";
@@ -33,6 +34,7 @@ export function RoomNotes({ live, link, standing, refusal, over, onAdmit, onPhon
     <div class="live-notes">
       {(info === null || info.station !== null) && <LinkBanner live={live} link={link} />}
       {info?.station === null && <RoomLine live={live} />}
+      <StationFacts status={live.room.station.value.status} />
       {state === "interrupted" && <Interrupted live={live} onPhone={standing === "clinician" ? onPhone : null} />}
       {info?.phone_since != null && !over && (
         <p class="link-banner" role="status" data-note="phone">

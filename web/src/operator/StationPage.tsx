@@ -11,9 +11,11 @@ import { Refusal } from "../parts/Field";
 import { Icon } from "../parts/Icon";
 import { bornWords, patientName } from "../parts/patient";
 import { ErrorNote, Shell } from "../parts/Shell";
+import { StationFacts } from "../parts/StationFacts";
 import { whenWords } from "../parts/when";
 import { MergeDialog } from "../patients/MergeDialog";
 import { PatientLine } from "../patients/PatientPicker";
+import type { StationStatus } from "../protocol/messages";
 import { RecordingMark } from "../room/RecordingMark";
 import { addressOf } from "../router";
 import { ConfirmPatient } from "./ConfirmPatient";
@@ -71,6 +73,7 @@ export function StationPage({ id }: { id: number }) {
                 {station.place} · {station.online ? t("stations.online") : t("operator.offline")}
               </p>
             )}
+            <StationFacts status={(station?.status ?? null) as StationStatus | null} />
           </div>
         </header>
         {desk.missing.value && <ErrorNote sentence={t("operator.no_station")} />}

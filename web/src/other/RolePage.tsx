@@ -16,6 +16,8 @@ const RIGHTS: Record<
       ["role.accounts", "/api/v1/accounts"],
       ["role.stations", "/api/v1/stations"],
       ["role.station_events", "/api/v1/stations/{id}/events"],
+      ["role.holds", "/api/v1/patients/{id}/holds"],
+      ["role.erase", "/api/v1/patients/{id}/erase"],
       ["role.destroy_key", "/api/v1/patients/{id}/key"],
       ["role.audit", "/api/v1/audit"],
     ],

@@ -5,10 +5,20 @@ import type { Line, Person, Publication, VisitShown } from "./people";
 
 export type { ConsultationInfo, ConsultationState, Line, Origin, PatientInfo, Person, Publication, VisitShown };
 
+/** The fields of the status message (section 4) that pages read, and `clock`, which the server adds. */
 export interface StationStatus {
-  readonly queue?: { readonly chunks: number; readonly bytes: number };
+  readonly queue?: {
+    readonly chunks: number;
+    readonly bytes: number;
+    readonly oldest_s?: number | null;
+    readonly state?: "ok" | "nearly_full" | "full" | null;
+    readonly hours_left?: number | null;
+    readonly unreadable?: number;
+  };
   readonly call?: { readonly state: "idle" | "connecting" | "connected" };
   readonly scenario?: string | null;
+  readonly state?: "recording" | "spool_full";
+  readonly clock?: { readonly offset_us: number; readonly error_us: number } | null;
 }
 
 export interface StationPresence {

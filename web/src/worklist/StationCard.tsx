@@ -3,7 +3,9 @@ import type { StationInfo } from "../api/types";
 import { t } from "../i18n";
 import { isOperator } from "../parts/clinic";
 import { Icon } from "../parts/Icon";
+import { StationFacts } from "../parts/StationFacts";
 import { whenWords } from "../parts/when";
+import type { StationStatus } from "../protocol/messages";
 import { addressOf } from "../router";
 
 export function StationCard({ station }: { station: StationInfo }) {
@@ -19,6 +21,7 @@ export function StationCard({ station }: { station: StationInfo }) {
           <span class="dot" aria-hidden="true" />
           {station.online ? t("stations.online") : offlineWords(station)}
         </p>
+        <StationFacts status={station.status as StationStatus | null} />
         {isOperator() && (
           <a class="button station-link" href={addressOf({ page: "station", id: station.id })}>
             {t("stations.who")}

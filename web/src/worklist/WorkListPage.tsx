@@ -19,6 +19,7 @@ import { MoveDialog } from "./MoveDialog";
 import { Rows } from "./Rows";
 import { StationCard } from "./StationCard";
 import { type Sure, SureDialog } from "./SureDialog";
+import { Unvisited } from "./Unvisited";
 
 /** What the page asks in a dialog now. */
 export type Question =
@@ -57,6 +58,7 @@ export function WorkListPage() {
           {consultations !== null && (
             <Groups consultations={consultations} onOpen={open} onAsk={(wanted) => (question.value = wanted)} />
           )}
+          {isClinician() && <Unvisited />}
         </div>
         <aside class="worklist-side" aria-labelledby="stations-title">
           <h2 id="stations-title">{t("stations.title")}</h2>

@@ -1,0 +1,34 @@
+"""The views of stored waves: as they are, or filtered without delay (zero phase), by a name."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from telemed_signal.design import MAX_RATE_HZ
+from telemed_signal.filters import MONITOR, Butterworth, FilterSpec
+
+from telemed.vitals.live import StreamCard
+
+View = Literal["raw", "monitor", "diagnostic"]
+RAW: Final = "raw"
+DIAGNOSTIC_ECG: Final = FilterSpec(
+    kind="butterworth band-pass",
+    stages=(Butterworth(order=2, band_hz=(0.05, 150.0)),),  # the band of a diagnostic ECG: IEC 60601-2-25
+    label="0.05–150 Hz",
+    delay_at_hz=10.0,
+    rates_hz=(400.0, MAX_RATE_HZ),
+)
+FILTERS: Final[dict[str, dict[str, FilterSpec]]] = {
+    "monitor": dict(MONITOR), "diagnostic": {"ecg": DIAGNOSTIC_ECG},
+}
+"""Filter by the view's name and the kind of the stream."""
+
+
+def filter_of(card: StreamCard, view: str) -> FilterSpec | None:
+    """The filter of a view, None for ``raw``. Raises ``KeyError`` when the stream has no such view."""
+    if view == RAW:
+        return None
+    spec = FILTERS[view][card.kind]
+    if not spec.supports(card.rate_hz):
+        raise KeyError(view)
+    return spec
