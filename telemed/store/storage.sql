@@ -125,9 +125,17 @@ select exists (
    where m.compacted && int8range(s.first, s.last, '[]') or m.redecoded <> s.redecoded)
 
 -- name: mark_widen
-update stream_mark m set compacted = m.compacted + s.packed, updated_at = now()
-  from (select stream_id, range_agg(int8range(first, last, '[]')) as packed
-          from unnest($1::int[], $2::bigint[], $3::bigint[]) as s(stream_id, first, last) group by stream_id) s
+-- When the chunks came is known while they are hot; what the clock of a silent source is guessed by is kept.
+update stream_mark m
+   set compacted = m.compacted + s.packed, updated_at = now(), arrival_us = least(m.arrival_us, s.arrival_us)
+  from (select p.stream_id, range_agg(int8range(p.first, p.last, '[]')) as packed, min(c.arrival_us) as arrival_us
+          from unnest($1::int[], $2::bigint[], $3::bigint[]) as p(stream_id, first, last)
+          join stream t on t.id = p.stream_id
+         cross join lateral (
+           select min(extract(epoch from received_at) * 1000000 - t0_us
+                      - coalesce(n::numeric * 1000000 * t.rate_den / t.rate_num, 0))::bigint as arrival_us
+             from chunk where stream_id = p.stream_id and born = t.born and seq between p.first and p.last) c
+         group by p.stream_id) s
  where m.stream_id = s.stream_id
 
 -- name: stream_kept_again

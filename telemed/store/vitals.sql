@@ -103,9 +103,11 @@ select t.id, t.attachment_id, t.station_id, t.device, t.kind, t.format, t.origin
 
 -- name: arrival
 -- The most that the offset can be: a chunk ($3/$4 samples a second) came after its last sample was measured.
-select min(extract(epoch from received_at) * 1000000 - t0_us
-           - coalesce(n::numeric * 1000000 * $4::bigint / $3::bigint, 0))::bigint
-  from chunk where stream_id = $1 and born = $2
+select least(
+  (select arrival_us from stream_mark where stream_id = $1),
+  (select min(extract(epoch from received_at) * 1000000 - t0_us
+              - coalesce(n::numeric * 1000000 * $4::bigint / $3::bigint, 0))::bigint
+     from chunk where stream_id = $1 and born = $2))
 
 -- name: near_fix
 select at, offset_us, error_us from clock_fix where station_id = $1

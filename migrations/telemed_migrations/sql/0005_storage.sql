@@ -43,6 +43,7 @@ create table stream_mark (
   stream_id integer primary key references stream,
   compacted int8multirange not null,
   redecoded integer not null default 0, -- how often the readings of hot chunks were made again
+  arrival_us bigint,                    -- least arrival less stamp of the end of a chunk: no offset can be more
   updated_at timestamptz not null default now()
 );
 
@@ -79,7 +80,7 @@ create index patient_erased on patient (id) where key_destroyed_at is not null;
 -- Makes the hot partitions from `from_at` to `until_at` and the days of segments and pyramids; those that are there
 -- stay. An hour of which rows lie in the default partition already stays there. Returns how many were made.
 create function storage_make(from_at timestamptz, until_at timestamptz) returns integer
-language plpgsql security definer set search_path = public, pg_temp set timezone = 'UTC' set lock_timeout = '2s' as $$
+language plpgsql security definer set search_path = public, pg_temp set timezone = 'UTC' set lock_timeout = '0.5s' as $$
 declare
   made integer := 0;
   begins timestamptz;
@@ -91,6 +92,11 @@ declare
 begin
   if not pg_try_advisory_xact_lock_shared(23720091925496139) then return 0; end if;  -- a backup runs
   if until_at - from_at > interval '31 days' then raise exception 'too many partitions'; end if;
+  begin
+    -- Whoever announces a stream writes there first and then looks into the partitions: the same order here.
+    lock table stream in share row exclusive mode;
+  exception when lock_not_available then return 0;  -- the next time
+  end;
   foreach parent in array array['chunk', 'frame', 'segment', 'pyramid'] loop
     if parent in ('chunk', 'frame') then
       unit := 'hour'; step := '1 hour'; shape := 'YYYYMMDD_HH24';

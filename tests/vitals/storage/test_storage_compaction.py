@@ -11,6 +11,7 @@ import pytest
 from telemed_devices.gatt import encode_heart_rate
 from telemed_devices.native import unpack_frame
 
+from telemed.store.database import load_sql
 from telemed.vitals.storage import envelopes, evidence, segment
 from telemed.vitals.storage.compactor import Compacted
 from telemed.vitals.storage.contexts import frame_context
@@ -208,3 +209,28 @@ async def test_streams_without_an_attachment_and_of_a_station_far_ahead_are_pack
     await store.drop_hot(stream)
     await compaction.all_equal(store, stream, chunks)
     assert await store.durable(stream) == [(2**40 - 4, 2**40 - 1)]
+
+
+async def test_when_the_first_chunk_came_is_known_when_its_hot_row_is_gone(store: Any, ecg: Callable[..., Any]) -> None:
+    """A source that never answered a clock question is placed in time by it."""
+    stream = await store.stream()
+    chunks = cut(stream, ecg(3, 4_000))
+
+    async def arrival() -> int:
+        async with store.database.connection() as connection:
+            found: int = await connection.fetchval(load_sql("vitals")["arrival"], stream.id, stream.born, 500, 1)
+            return found
+
+    await store.send(stream, [chunks[seq] for seq in range(20, 40)])
+    later = await arrival()
+    await store.compact()
+    await store.drop_hot(stream)
+    assert await arrival() == later
+    await store.send(stream, [chunks[seq] for seq in range(20)])  # measured earlier, so the offset may be more
+    assert await arrival() == later
+    await store.run("update chunk set received_at = received_at - interval '1 hour' where stream_id = $1", stream.id)
+    earlier = await arrival()
+    assert earlier < later - 3_500_000_000
+    await store.compact()
+    await store.drop_hot(stream)
+    assert await arrival() == earlier
