@@ -55,6 +55,7 @@ from telemed.settings import Settings
 from telemed.store.database import Database
 from telemed.store.installation import check_key
 from telemed.store.sealing import Sealer
+from telemed.vitals.commit import WRITERS
 
 # static comes last: its path matches what no other does.
 AREAS = (
@@ -73,6 +74,7 @@ def build_app(settings: Settings) -> web.Application:
     app = web.Application(middlewares=[middleware.errors, middleware.guard], client_max_size=BODY_BYTES)
     app[keys.SETTINGS] = settings
     app[keys.DATABASE] = Database(_database_url(settings))
+    app[keys.COMMITS] = Database(_database_url(settings), WRITERS)
     app[keys.SEALER] = Sealer.load(settings.installation_key_file)
     rooms = app[keys.ROOMS] = Rooms()
     app[keys.STATIONS] = StationPresence()
@@ -106,5 +108,7 @@ async def _database(app: web.Application) -> AsyncIterator[None]:
     await app[keys.DATABASE].open()
     async with app[keys.DATABASE].transaction() as connection:
         await check_key(connection, app[keys.SEALER], str(app[keys.SETTINGS].installation_key_file))
+    await app[keys.COMMITS].open()
     yield
+    await app[keys.COMMITS].close()
     await app[keys.DATABASE].close()

@@ -31,6 +31,7 @@ from telemed.vitals.ingest import Ingest
 
 SETTINGS = web.AppKey("SETTINGS", Settings)
 DATABASE = web.AppKey("DATABASE", Database)
+COMMITS = web.AppKey("COMMITS", Database)  # the commit writers' own connections: nobody else makes them wait
 SEALER = web.AppKey("SEALER", Sealer)
 ROOMS = web.AppKey("ROOMS", Rooms)
 STATIONS = web.AppKey("STATIONS", StationPresence)

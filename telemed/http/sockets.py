@@ -143,7 +143,7 @@ def prepare(app: web.Application) -> None:
     app[ONE_PAGE] = Pages()
     app[STANDING] = Standing(app[keys.DATABASE])
     app[keys.INGEST] = Ingest(Surroundings(
-        app[keys.DATABASE], app[keys.SEALER], app[keys.ROOMS], app[keys.STATIONS], Committer(app[keys.DATABASE]),
+        app[keys.DATABASE], app[keys.SEALER], app[keys.ROOMS], app[keys.STATIONS], Committer(app[keys.COMMITS]),
         app[keys.HUB], app[keys.BOOT_ID], lambda consultation_id: _publications(app, consultation_id),
         lambda consultation_id: _consultation_news(app, consultation_id),
     ))

@@ -14,7 +14,7 @@ import asyncpg
 
 from telemed.errors import DatabaseUnavailable, TelemedError
 
-POOL_SIZE = 16  # requests, review and ingest writers of one server process
+POOL_SIZE = 16  # requests and review of one server process; the writers of chunks have their own
 CONNECT_SECONDS = 5.0  # longer than a restart of the embedded server (0.4 s measured) needs
 COMMAND_SECONDS = 30.0  # bound of any one statement
 CLOSE_SECONDS = 5.0  # what open statements get to end before their connections are cut
