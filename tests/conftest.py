@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import pytest
+import structlog
 from hypothesis import settings
 
 from telemed.store.database import Database
@@ -26,6 +27,15 @@ FUZZ_EXAMPLES = 20_000  # of each property in `make fuzz`; one that fixes its ow
 settings.register_profile("fuzz", max_examples=FUZZ_EXAMPLES, deadline=None)
 _numbers = itertools.count(1)
 T = TypeVar("T")
+
+
+@pytest.fixture(autouse=True)
+def logs_of_this_test_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command that runs in here sets up logging to a stream that ends with its test: nobody keeps it."""
+    configure, uncached = structlog.configure, {"cache_logger_on_first_use": False}
+    monkeypatch.setattr(structlog, "configure", lambda **chosen: configure(**chosen | uncached))
+    yield
+    structlog.reset_defaults()
 
 
 def complete(work: Coroutine[Any, Any, T]) -> T:

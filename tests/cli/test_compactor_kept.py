@@ -10,7 +10,15 @@ from telemed.vitals.storage.__main__ import NICE
 
 
 def compactors(server: psutil.Process) -> list[psutil.Process]:
-    return [one for one in server.children() if "telemed.vitals.storage" in one.cmdline()]
+    return [one for one in server.children() if "telemed.vitals.storage" in command(one)]
+
+
+def command(process: psutil.Process) -> list[str]:
+    """Its words; none when it has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def test_a_dead_compactor_is_started_again_and_goes_with_the_server(stage: Any, serving: Any) -> None:
