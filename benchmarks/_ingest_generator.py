@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from _ingest_socket import BINARY, CLOSE, PING, READ_BYTES, TEXT, Line, header
+from _ingest_socket import BINARY, CLOSE, PING, READ_BYTES, TEXT, Line, header, serve
 from _report import percentile
 
 TICK: Final = 0.2
@@ -288,21 +288,7 @@ def main() -> None:
     """Serve commands until standard input ends."""
     load = Load(int(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text())["stations"])
     commands = {"connect": load.connect, "idle": load.open_idle, "measure": load.measure, "again": load.again}
-    load.poll.register(sys.stdin, select.EPOLLIN)
-    own = sys.stdin.fileno()
-    while True:
-        # Clock questions are answered between commands too: a station that is silent is dead.
-        load.poll.modify(own, select.EPOLLIN)
-        if any(file == own for file, _ in load.poll.poll(0)):
-            line = sys.stdin.readline()
-            if not line:
-                return
-            command = json.loads(line)
-            load.poll.modify(own, 0)
-            answer = commands[command.pop("do")](**command)
-            print(json.dumps(answer or {}), flush=True)
-        load.poll.modify(own, 0)
-        load.wait(0.02)
+    serve(load.poll, commands, load.wait)
 
 
 if __name__ == "__main__":

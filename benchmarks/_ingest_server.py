@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 import psutil
+from _parts import cpu_by_part
 
 AT_ONCE: Final = 6  # requests of the seeding
 LOGIN: Final = "benchmark"
@@ -34,23 +35,9 @@ class Server:
     cookie: str
 
     def cpu(self) -> dict[str, float]:
-        """Seconds of processor time so far: of the server's own process, of PostgreSQL, of the compactor."""
-        spent = dict.fromkeys(PARTS, 0.0)
-        for one in (self.process, *self.process.children(recursive=True)):
-            try:
-                times, words = one.cpu_times(), " ".join(one.cmdline())
-            except psutil.Error:
-                continue
-            if one == self.process:
-                part = "server"
-            elif "postgres" in words:
-                part = "database"
-            elif "telemed.vitals.storage" in words:
-                part = "compactor"
-            else:
-                continue  # the relay: no part of this
-            spent[part] += times.user + times.system
-        return spent
+        """Seconds of processor time so far, by part."""
+        spent = cpu_by_part(self.process)
+        return {part: spent[part] for part in PARTS}
 
     def rss(self) -> int:
         """Bytes of the server's own process in memory."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import select
 import socket
 import struct
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 TEXT: Final = 1
@@ -93,3 +95,23 @@ class Line:
             opcode, payload = self.rest[0] & 0x0F, self.rest[start : start + length]
             self.rest = self.rest[start + length :]
             yield opcode, payload
+
+
+def serve(poll: select.epoll, commands: dict[str, Callable[..., Any]], wait: Callable[[float], None]) -> None:
+    """Do what the lines of standard input say until it ends; ``wait`` serves the sockets for so many seconds.
+
+    Clock questions are answered between commands too: a station that is silent is dead.
+    """
+    own = sys.stdin.fileno()
+    poll.register(own, 0)
+    while True:
+        poll.modify(own, select.EPOLLIN)
+        if any(file == own for file, _ in poll.poll(0)):
+            line = sys.stdin.readline()
+            if not line:
+                return
+            command = json.loads(line)
+            poll.modify(own, 0)
+            print(json.dumps(commands[command.pop("do")](**command) or {}), flush=True)
+        poll.modify(own, 0)
+        wait(0.02)

@@ -15,7 +15,7 @@ import time
 import uuid
 from typing import Any, Final
 
-from _ingest_socket import BINARY, CLOSE, PING, READ_BYTES, TEXT, Line, header
+from _ingest_socket import BINARY, CLOSE, PING, READ_BYTES, TEXT, Line, header, serve
 from _report import percentile
 
 TOGETHER: Final = 50
@@ -133,20 +133,7 @@ def main() -> None:
     """Serve commands until standard input ends."""
     watchers = Watchers(int(sys.argv[1]), sys.argv[2])
     commands = {"open": watchers.open, "close": watchers.close, "stall": watchers.stall, "measure": watchers.measure}
-    own = sys.stdin.fileno()
-    watchers.poll.register(own, 0)
-    while True:
-        watchers.poll.modify(own, select.EPOLLIN)
-        if any(file == own for file, _ in watchers.poll.poll(0)):
-            line = sys.stdin.readline()
-            if not line:
-                return
-            command = json.loads(line)
-            watchers.poll.modify(own, 0)
-            answer = commands[command.pop("do")](**command)
-            print(json.dumps(answer or {}), flush=True)
-        watchers.poll.modify(own, 0)
-        watchers.wait(0.02)
+    serve(watchers.poll, commands, watchers.wait)
 
 
 if __name__ == "__main__":

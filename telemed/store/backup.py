@@ -31,7 +31,6 @@ from telemed.store.backup_files import (
     Progress,
     folder_errors,
     remove_unfinished,
-    sync_folder,
     write_manifest,
 )
 from telemed.store.backup_tools import client_environment, complaints, failure, find_client_programs
@@ -47,7 +46,7 @@ from telemed.store.database import (
 from telemed.store.embedded import SERVER_ROLE
 from telemed.store.folders import find_place
 from telemed.store.installation import KeyMismatch
-from telemed.store.sealing import KEY_FILE_MODE, KeyFileUnusable, SealBroken, Sealer
+from telemed.store.sealing import KEY_FILE_MODE, KeyFileUnusable, SealBroken, Sealer, sync_folder
 
 SQL = load_sql("backup")
 BACKUP_LOCK = int.from_bytes(b"TELEBAK")  # held while a copy is taken: migration 0005's functions look for it

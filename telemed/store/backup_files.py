@@ -24,7 +24,7 @@ import zstandard
 from telemed.errors import TelemedError
 from telemed.store.folders import DiskFull
 from telemed.store.installation import KeyMismatch
-from telemed.store.sealing import SealBroken, Sealer
+from telemed.store.sealing import SealBroken, Sealer, sync_folder
 
 MANIFEST = "manifest.json"  # its presence is what makes a folder a backup
 FORMAT = 1
@@ -261,15 +261,6 @@ def remove_unfinished(folder: Path, made: bool) -> None:
             path.unlink(missing_ok=True)
     if made:
         folder.rmdir()
-
-
-def sync_folder(folder: Path) -> None:
-    """The names in ``folder`` are on the disk when this returns."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _seal(said: Mapping[str, Any], key: bytes) -> str:

@@ -25,10 +25,11 @@ from telemed.errors import TelemedError
 from telemed.settings import Settings
 from telemed.store import folders
 from telemed.store.backup import BackupNothing, count_rows, open_connection
-from telemed.store.backup_files import Progress, sync_folder
+from telemed.store.backup_files import Progress
 from telemed.store.binaries import Programs, find_programs, readable_programs
 from telemed.store.embedded import FREE_BYTES_FIRST, OWNER_ROLE, PORT, EmbeddedPostgres
 from telemed.store.initial import ENVIRONMENT, make_data, sync_disk
+from telemed.store.sealing import sync_folder
 
 DRAFT_NAME = "postgres.upgraded"  # becomes the data; for an instant, while the two change places, it is the old
 WORK_NAME = "postgres.upgrading"  # pg_upgrade's own working folder

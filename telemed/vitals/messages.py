@@ -32,7 +32,6 @@ FORGED = MappingProxyType({
 })
 
 WAVE_KINDS = frozenset({"ecg", "pleth", "respiration"})
-FORMATS_NUMERIC = frozenset({"gatt:2a37", "gatt:2a35", "gatt:2a1c", "gatt:2a5f"})
 
 SpoolState = Literal["ok", "nearly_full", "full"]
 Stamp = Annotated[int, Field(gt=-STAMP_MAX, lt=STAMP_MAX)]

@@ -1,7 +1,7 @@
 """A long time without a line: the newest comes first, what is live goes before it, and nothing is lost or doubled
 although the server is killed three times while the backlog drains.
 
-``TELEMED_BACKLOG_HOURS`` (24 in ``make faults``) hours of one-second chunks; a quarter of an hour in ``make test``. The
+``TELEMED_BACKLOG_HOURS`` (24 in ``make faults``) hours of one-second chunks; one hour in ``make test``. The
 bounds in time hold for the long one alone, where the figures are asked for.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import tempfile
 import time
@@ -39,7 +40,7 @@ from telemed.store.sealing import DataKey
 from telemed.vitals.storage import evidence
 
 LONG = "TELEMED_BACKLOG_HOURS" in os.environ
-HOURS = float(os.environ.get("TELEMED_BACKLOG_HOURS", "0.25"))
+HOURS = float(os.environ.get("TELEMED_BACKLOG_HOURS", "1"))
 CHUNKS = round(HOURS * 3600)
 KILLS = 3
 RATE, LEADS = 250, 12
@@ -184,15 +185,14 @@ async def test_the_backlog_drains_behind_what_is_live_while_the_server_is_killed
             settings = StationSettings(
                 server=server.url, key=seed.station_key, home=home, camera="none", microphone="none")  # fmt: skip
             async with running(page.run()), running(run(settings)):
-                rates = [await drained_to(home, server, CHUNKS * (KILLS - life) // (KILLS + 1), app, generations)
+                rates = [await drained_to(home, server, CHUNKS * (KILLS - life) // (KILLS + 1), app, generations, page)
                          for life in range(KILLS)]  # fmt: skip
-                rates.append(await drained_to(home, None, 0, app, generations))
+                rates.append(await drained_to(home, None, 0, app, generations, page))
                 await until(lambda: whole(app, generations), "the rest is there")
                 queue = page.station["status"]["queue"]
                 assert queue["state"] == "ok" and queue["room_bytes"] > 0, "the page is told of the spool"
         print(f"\nbacklog of {CHUNKS} chunks: {', '.join(f'{rate:.0f}' for rate in rates)} chunks/s between kills;"
               f" live lag max {max(page.lags_s):.2f} s of {len(page.lags_s)} frames")
-        assert len(page.lags_s) > KILLS
         if LONG:
             assert max(page.lags_s) <= LAG_MOST_S and min(rates) >= DRAIN_LEAST
         await compare(app, generations)
@@ -229,21 +229,31 @@ async def visit(operator: Any, clinician: Any, seed: Any) -> tuple[str, str]:
     return attached["id"], made["id"]
 
 
-async def drained_to(home: Path, server: Any, left: int, app: Any, generations: list[Generation]) -> float:
-    """Let it drain until so many wait, then kill the server and start it again; returns chunks a second of its line."""
+async def drained_to(
+    home: Path, server: Any, left: int, app: Any, generations: list[Generation], page: Page
+) -> float:
+    """Let it drain until so many wait and the page saw what is live, then kill the server and start it again; returns
+    chunks a second of its line."""
     some = READ_AHEAD + BACKLOG_IN_FLIGHT if left == 0 else 0  # what is live waits a moment, too
-    before, began = CHUNKS, 0.0
+    seen, waits = len(page.lags_s), list[tuple[float, int]]()
 
     async def enough() -> bool:
-        nonlocal before, began
         answer = await asked(home)
-        waits = int(answer["queue"]["chunks"])
-        if not began and answer["connected"]:
-            before, began = waits, time.monotonic()
-        return waits <= left + some
+        left_now = int(answer["queue"]["chunks"])
+        if answer["connected"]:
+            waits.append((time.monotonic(), left_now))
+        return left_now <= left + some
 
     await until(enough, f"{left} wait", SLOW_S + CHUNKS / DRAIN_LEAST)
-    rate = (before - left) / (time.monotonic() - began)
+    rate = math.nan  # one that drained between two looks has none
+    if len(waits) > 1:
+        (began, before), (ended, after) = waits[0], waits[-1]
+        rate = (before - after) / (ended - began)
+
+    async def live() -> bool:
+        return len(page.lags_s) > seen
+
+    await until(live, "what is live is seen while the backlog drains")
     if server is not None:
         await server.kill()
         await newest_first(app, generations)

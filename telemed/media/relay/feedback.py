@@ -22,7 +22,7 @@ STATUSES_A_MESSAGE = 1000  # sequence numbers; a longer hole is not described, t
 DELTA_BYTES_A_MESSAGE = 800  # with 2 x 1000 / 7 bytes of chunks and the headers it stays below 1,200
 MESSAGES_A_REPORT = 8  # the rest is told by the next report
 
-_ABSENT, _SMALL, _LARGE = 0, 1, 2  # packet status symbols, TWCC section 3.1.1
+_SMALL, _LARGE = 1, 2  # packet status symbols, TWCC section 3.1.1; 0: not received
 _RUN_MOST = 0x1FFF  # 13 bits, TWCC section 3.1.3
 _ONE_BIT_SYMBOLS, _TWO_BIT_SYMBOLS = 14, 7  # of a status vector chunk, TWCC section 3.1.4
 _TICKS_A_REFERENCE = 256  # 64 ms

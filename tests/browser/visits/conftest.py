@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from tests.net import namespaces
+
 _SPEC = importlib.util.spec_from_file_location("telemed_tests_clinic", Path(__file__).with_name("clinic.py"))
 assert _SPEC is not None and _SPEC.loader is not None
 clinic_module = importlib.util.module_from_spec(_SPEC)
@@ -77,24 +79,25 @@ def namespaces_work() -> bool:
 
 @contextmanager
 def make_phone() -> Iterator[Phone]:
-    """A phone on Wi-Fi; nothing of it is left."""
-    name = f"tm{os.getpid()}"
+    """A phone on Wi-Fi; nothing of it is left, and what a killed run left is removed first."""
+    namespaces.remove_stale()
+    count, name = namespaces.new_name("phone")
     run("ip", "netns", "add", name)
     try:
         run("ip", "-n", name, "link", "set", "lo", "up")
         for index, (way, (here, there)) in enumerate(WAYS.items()):
-            link = f"tm{os.getpid() % 100_000}{index}"
+            link = f"tm{os.getpid() % 100_000}.{count}.{index}"
             run("ip", "link", "add", link, "type", "veth", "peer", "name", f"{way}1", "netns", name)
             run("ip", "address", "add", f"{here}/{PREFIX}", "dev", link)
+            if index == 0:  # an address of a link that is not in use is answered as well, and it goes with the link
+                run("ip", "address", "add", f"{SERVER}/32", "dev", link)
             run("ip", "link", "set", link, "up")
             run("ip", "-n", name, "address", "add", f"{there}/{PREFIX}", "dev", f"{way}1")
-        run("ip", "address", "replace", f"{SERVER}/32", "dev", "lo")
         made = Phone(name)
         made.use("wifi")
         yield made
     finally:
-        subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)  # its links go with it
-        subprocess.run(["ip", "address", "del", f"{SERVER}/32", "dev", "lo"], capture_output=True, check=False)
+        namespaces.remove(name)  # its links go with it
 
 
 @dataclass(frozen=True)
