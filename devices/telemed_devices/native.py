@@ -46,6 +46,7 @@ LATEST_US: Final = 7_258_118_400_000_000
 
 _HEADER: Final = struct.Struct("<4sBBBBIIQQqIIIHH")  # the table of section 2, in its order
 _CRC_OFFSET: Final = 44
+_CRC: Final = struct.Struct("<I")
 _FORBIDDEN_FLAGS: Final = 0x0000_FFFC  # bits 2–15 mean nothing yet
 _U16: Final = 0xFFFF
 _U32: Final = 0xFFFF_FFFF
@@ -178,15 +179,13 @@ def pack_frame(frame: Frame) -> bytes:
         if not 0 <= value <= limit:
             raise FrameNumber(limit=limit)
     _check_time(frame.t0_us)
-    payload = np.ascontiguousarray(samples, dtype=_DTYPES[code]).tobytes()
-
-    def header(crc: int) -> bytes:
-        return _HEADER.pack(
-            MAGIC, VERSION, frame.codec, code, channels, frame.stream, n, frame.seq, frame.first_sample,
-            frame.t0_us, len(payload), crc, frame.flags, frame.view, 0,
-        )  # fmt: skip
-
-    return header(zlib.crc32(payload, zlib.crc32(header(0)))) + payload
+    payload = samples.astype(_DTYPES[code], order="C", copy=False).tobytes()
+    header = bytearray(_HEADER.pack(
+        MAGIC, VERSION, frame.codec, code, channels, frame.stream, n, frame.seq, frame.first_sample, frame.t0_us,
+        len(payload), 0, frame.flags, frame.view, 0,
+    ))  # fmt: skip
+    _CRC.pack_into(header, _CRC_OFFSET, zlib.crc32(payload, zlib.crc32(header)))
+    return bytes(header) + payload
 
 
 def unpack_frame(data: bytes | memoryview, *, uplink: bool = False) -> Frame:

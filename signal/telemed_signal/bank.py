@@ -3,20 +3,23 @@
 Any way of cutting a signal into blocks, and any company in the batch, gives the same bits: each channel is
 filtered from its own carried state alone. A slot starts in the steady state of its first sample, stage by
 stage, so a trace begins on its baseline. State is plain float64 arrays and can move between processes.
+The arithmetic is scipy's ``sosfilt``, compiled over channels (see ``cascade``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import signal
 
+from telemed_signal import cascade
 from telemed_signal.design import Array, FilterSpec
 from telemed_signal.faults import BankFull, BlockShape, NotFinite, SlotUnknown
+from telemed_signal.rounding import Integers
 
 MAX_CHANNELS: Final = 65_536
 """Of a bank: 12 leads of over 5,000 stations, 5 MB of state for two stages."""
@@ -35,9 +38,9 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class SlotState:
-    """All that a slot remembers: ``stages[i]`` is (sections, 2, channels), ``started`` (channels,) bool."""
+    """All that a slot remembers: ``sections`` is (sections, 2, channels), ``started`` (channels,) bool."""
 
-    stages: tuple[Array, ...]
+    sections: Array
     started: npt.NDArray[np.bool_]
 
 
@@ -47,9 +50,12 @@ class FilterBank:
     def __init__(self, spec: FilterSpec, rate_hz: float) -> None:
         self.spec = spec
         self.rate_hz = float(rate_hz)
-        self._sos = spec.sos(rate_hz)
-        self._steady = tuple(np.asarray(signal.sosfilt_zi(sos))[:, :, np.newaxis] for sos in self._sos)
-        self._state = [np.zeros((len(sos), 2, _FIRST_CAPACITY)) for sos in self._sos]
+        stages = spec.sos(rate_hz)
+        ends = np.cumsum([len(sos) for sos in stages])
+        self._sos = np.ascontiguousarray(np.vstack(stages))
+        self._stages = [slice(int(end) - len(sos), int(end)) for sos, end in zip(stages, ends, strict=True)]
+        self._steady = [np.asarray(signal.sosfilt_zi(sos))[:, :, np.newaxis] for sos in stages]
+        self._state = np.zeros((len(self._sos), 2, _FIRST_CAPACITY))
         self._started = np.zeros(_FIRST_CAPACITY, dtype=np.bool_)
         self._free = list(range(_FIRST_CAPACITY - 1, -1, -1))
         self._columns: dict[Slot, npt.NDArray[np.intp]] = {}
@@ -117,35 +123,48 @@ class FilterBank:
                 start += slot.channels
         return {slot: done[slot] for slot in blocks}
 
+    def push_frame(self, slot: Slot, samples: npt.NDArray[np.signedinteger[Any]]) -> Integers | None:
+        """Filter the slot's next block as it came: (channels, time) int16 or int32 in, rounded integers out.
+
+        The bits are those of :meth:`push` and ``quantise``. None, and nothing changed, where a sample is missing (the
+        dtype's minimum) or a channel has not begun yet: those go through ``GapHold`` and :meth:`push`.
+        """
+        columns = self._of(slot)
+        if samples.ndim != 2 or samples.shape[0] != slot.channels:
+            raise BlockShape(f"slot of {slot.channels} channels, block of shape {samples.shape}")
+        out = np.empty(samples.shape, np.int32)
+        found = cascade.run_frame(samples, self._sos, self._state, columns, self._started, out)
+        if found == cascade.HOLE:
+            return None
+        return out.astype(np.int16) if found == cascade.NARROW else out
+
     def export(self, slot: Slot) -> SlotState:
         """A copy of what the slot remembers, to be restored here or elsewhere."""
         columns = self._of(slot)
-        return SlotState(tuple(state[:, :, columns].copy() for state in self._state), self._started[columns].copy())
+        return SlotState(self._state[:, :, columns].copy(), self._started[columns].copy())
 
     def restore(self, slot: Slot, state: SlotState) -> None:
         """Continue the slot exactly where :meth:`export` left it."""
         columns = self._of(slot)
-        shapes = [(*kept.shape[:2], slot.channels) for kept in self._state]
-        if [given.shape for given in state.stages] != shapes or state.started.shape != (slot.channels,):
+        shape = (*self._state.shape[:2], slot.channels)
+        if state.sections.shape != shape or state.started.shape != (slot.channels,):
             raise BlockShape("the state belongs to another filter or number of channels")
-        if not all(np.isfinite(given).all() for given in state.stages):
+        if not np.isfinite(state.sections).all():
             raise NotFinite
-        for kept, given in zip(self._state, state.stages, strict=True):
-            kept[:, :, columns] = given
+        self._state[:, :, columns] = state.sections
         self._started[columns] = state.started
 
     def _filter(self, x: Array, columns: npt.NDArray[np.intp]) -> Array:
+        y = np.array(x, dtype=np.float64, order="C")
         fresh = ~self._started[columns]
-        any_fresh = bool(fresh.any())
-        y = x
-        for sos, steady, kept in zip(self._sos, self._steady, self._state, strict=True):
-            zi = kept[:, :, columns]
-            if any_fresh:
-                zi[:, :, fresh] = steady * y[0, fresh]
-            y, zf = signal.sosfilt(sos, y, axis=0, zi=zi)
-            kept[:, :, columns] = zf
+        if not fresh.any():
+            cascade.run(y, self._sos, self._state, columns)
+            return y
+        for stage, steady in zip(self._stages, self._steady, strict=True):
+            self._state[stage, :, columns[fresh]] = steady * y[0, fresh]
+            cascade.run(y, self._sos[stage], self._state[stage], columns)
         self._started[columns] = True
-        return np.asarray(y)
+        return y
 
     def _of(self, slot: Slot) -> npt.NDArray[np.intp]:
         columns = self._columns.get(slot)
@@ -159,7 +178,5 @@ class FilterBank:
         if new == old:
             raise BankFull
         self._started = np.concatenate([self._started, np.zeros(new - old, dtype=np.bool_)])
-        self._state = [
-            np.concatenate([state, np.zeros((*state.shape[:2], new - old))], axis=2) for state in self._state
-        ]
+        self._state = np.concatenate([self._state, np.zeros((*self._state.shape[:2], new - old))], axis=2)
         self._free = [*range(new - 1, old - 1, -1), *self._free]

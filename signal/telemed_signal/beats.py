@@ -3,7 +3,7 @@
 1. Energy of the QRS: band-pass 6–18 Hz, difference over 20 ms, absolute value, mean of 60 ms. The absolute
    value is rounded to whole nanovolts, so that the running sum is exact and no chunking can change it.
 2. Peaks: a peak closes when the energy falls to half or 120 ms after it; of peaks nearer than the hold-off
-   (180–280 ms, 0.45 of the median interval) the largest stays.
+   (180–280 ms, 0.45 of the median interval) the largest stays (``qrs``).
 3. Which peaks are beats: ``judgement``. The first 3 s are judged when the levels are known, so none is lost.
 
 Published ancestors: Pan and Tompkins 1985, Hamilton and Tompkins 1986.
@@ -11,7 +11,6 @@ Published ancestors: Pan and Tompkins 1985, Hamilton and Tompkins 1986.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import signal
 
+from telemed_signal import judgement, qrs
 from telemed_signal.faults import BlockShape, NotFinite, RateUnsupported
-from telemed_signal.judgement import SHORTEST_HOLD_OFF_S, Judge, Peak
 
-RATES_HZ: Final = (100.0, 1_000.0)
+RATES_HZ: Final = (100.0, float(qrs.MAX_RATE_HZ))
 """Below it the QRS has too few samples; above it nothing is gained (tested from 125)."""
 BAND_HZ: Final = (6.0, 18.0)
 STEP_S: Final = 0.020
@@ -30,11 +29,6 @@ MEAN_S: Final = 0.060
 CLOSE_S: Final = 0.120
 LAG_S: Final = 0.047
 """From the R peak to the peak of the energy: the band-pass and the two windows; measured on MIT-BIH."""
-TWINS: Final = 0.8
-"""Two peaks in one hold-off, the lesser at least so much of the greater, are two beats, not a beat and its T wave."""
-NANOVOLTS: Final = 1e6  # of a millivolt
-CLIP_MV: Final = 100.0
-"""Far beyond any skin potential (IEC 60601-2-27: +-5 mV); keeps the whole-number sums from overflowing."""
 
 Array = npt.NDArray[np.float64]
 
@@ -51,6 +45,15 @@ class Beat:
     second_look: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class BeatState:
+    """All that a detector remembers: plain arrays (int64 and float64), and the number of its first sample."""
+
+    first_sample: int
+    whole: npt.NDArray[np.int64]
+    real: Array
+
+
 class BeatDetector:
     """Finds the beats of one lead at ``rate_hz``; feed it every sample in order, in blocks of any length."""
 
@@ -58,34 +61,25 @@ class BeatDetector:
         if not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
             raise RateUnsupported(f"beats need {RATES_HZ[0]:.0f} to {RATES_HZ[1]:.0f} Hz, not {rate_hz}")
         self.rate_hz = float(rate_hz)
-        self._sos = np.asarray(signal.butter(1, BAND_HZ, btype="bandpass", fs=rate_hz, output="sos"))
-        self._steady = np.asarray(signal.sosfilt_zi(self._sos))
-        self._step = max(1, round(STEP_S * rate_hz))
-        self._mean = max(1, round(MEAN_S * rate_hz))
-        self._shortest = round(SHORTEST_HOLD_OFF_S * rate_hz)
-        self._close = round(CLOSE_S * rate_hz)
+        sos = np.asarray(signal.butter(1, BAND_HZ, btype="bandpass", fs=rate_hz, output="sos"))
+        self._section, self._steady = sos[0].copy(), np.asarray(signal.sosfilt_zi(sos))[0].copy()
+        seconds = (STEP_S, MEAN_S, CLOSE_S, judgement.SHORTEST_HOLD_OFF_S)
+        self._sizes = np.array([max(1, round(one * rate_hz)) for one in seconds], dtype=np.int64)
         self._lag = round(LAG_S * rate_hz)
+        self._whole = np.zeros(qrs.WHOLES, dtype=np.int64)
+        self._real = np.zeros(qrs.REALS)
+        self._found = np.zeros((0, judgement.FOUND_COLUMNS), dtype=np.int64)
         self.reset(first_sample)
 
     def reset(self, first_sample: int) -> None:
         """Forget everything; the next sample is number ``first_sample`` (after a gap that was not bridged)."""
         self._begin = first_sample
-        self._count = 0  # samples since then; every position below is counted from there too
-        self._zi: Array | None = None
-        self._smooth = np.zeros(self._step)
-        self._steps = np.zeros(self._mean, dtype=np.int64)
-        self._energy = np.zeros(0, dtype=np.int64)  # positions _origin to _count
-        self._origin = 0
-        self._told = 0  # last position that was looked at for a maximum
-        self._open: Peak | None = None
-        self._pending: Peak | None = None
-        self._judge = Judge(self.rate_hz)
-        self._found: deque[Beat] = deque()
+        qrs.begin(self._whole, self._real, self.rate_hz)
 
     @property
     def next_sample(self) -> int:
         """The number that the next sample will have."""
-        return self._begin + self._count
+        return self._begin + int(self._whole[qrs.COUNT])
 
     def push(self, x_mv: npt.ArrayLike) -> list[Beat]:
         """The beats that the next samples (one-dimensional, millivolts, finite) made certain, in order.
@@ -93,115 +87,28 @@ class BeatDetector:
         A beat is known about a third of a second after its R peak; one found at the second look, 1.4 intervals
         and a hold-off after the beat before it; those of the first 3 s at their end.
         """
-        x = np.asarray(x_mv, dtype=np.float64)
+        x = np.ascontiguousarray(x_mv, dtype=np.float64)
         if x.ndim != 1:
             raise BlockShape("a lead is one-dimensional")
         if not np.isfinite(x).all():
             raise NotFinite
-        if x.size == 0:
-            return []
-        self._append(np.clip(x, -CLIP_MV, CLIP_MV))
-        for at in self._maxima():
-            self._until(at)
-            height = int(self._energy[at - self._origin])
-            if self._open is None or height > self._open.height:
-                self._open = Peak(at, height)
-        self._until(self._told)
-        self._trim()
-        beats = list(self._found)
-        self._found.clear()
-        return beats
+        if len(self._found) < (room := qrs.room(x.size, self._sizes)):
+            self._found = np.zeros((room, judgement.FOUND_COLUMNS), dtype=np.int64)
+        count = qrs.run(x, self._section, self._steady, self._sizes, self._whole, self._real, self._found)
+        return [
+            Beat(self._begin + max(0, at - self._lag), height / qrs.NANOVOLTS, bool(second))
+            for at, height, second in self._found[:count].tolist()
+        ]
 
-    def _append(self, x: Array) -> None:
-        """The energy of the new samples: whole nanovolts, exact from the band-pass on."""
-        if self._zi is None:
-            self._zi = self._steady * x[0]
-        smooth, self._zi = signal.sosfilt(self._sos, x, zi=self._zi)
-        joined = np.concatenate([self._smooth, smooth])
-        self._smooth = joined[-self._step :]
-        steps = np.rint(np.abs(joined[self._step :] - joined[: -self._step]) * NANOVOLTS).astype(np.int64)
-        window = np.concatenate([self._steps, steps])
-        self._steps = window[-self._mean :]
-        sums = np.cumsum(window)
-        energy = (sums[self._mean :] - sums[: -self._mean]) // self._mean
-        self._energy = np.concatenate([self._energy, energy])
-        self._count += x.size
+    def export(self) -> BeatState:
+        """A copy of what the detector remembers, to be restored here or elsewhere."""
+        return BeatState(self._begin, self._whole.copy(), self._real.copy())
 
-    def _maxima(self) -> list[int]:
-        """Positions of the new local maxima; the newest sample waits for the one after it."""
-        fresh = self._energy[self._told - self._origin :]
-        if fresh.size < 3:
-            return []
-        here = np.flatnonzero((fresh[1:-1] > fresh[:-2]) & (fresh[1:-1] >= fresh[2:])) + 1 + self._told
-        self._told = self._count - 2
-        return [int(at) for at in here]
-
-    def _until(self, now: int) -> None:
-        """Do all that is due at or before position ``now``, each at its own time: so chunks change nothing."""
-        while True:
-            closes = self._closes(now)
-            ripe = self._ripe()
-            late = self._judge.deadline
-            due = min(at for at in (closes, ripe, late, now + 1) if at is not None)
-            if due > now:
-                return
-            if due == closes:
-                self._close_open()
-            elif due == ripe and self._pending is not None:
-                peak, self._pending = self._pending, None
-                self._emit(self._judge.peak(peak.at, peak.height))
-            else:
-                self._emit(self._judge.overdue())
-
-    def _closes(self, now: int) -> int | None:
-        """When the open peak closes, if that is known by ``now``."""
-        if self._open is None:
-            return None
-        start, end = self._open.at + 1, self._open.at + self._close
-        ahead = self._energy[start - self._origin : min(now, end) + 1 - self._origin]
-        fallen = ahead <= self._open.height // 2
-        if fallen.any():
-            return start + int(fallen.argmax())
-        return end if end <= now else None
-
-    def _ripe(self) -> int | None:
-        """When the waiting peak goes to the judge: after its hold-off, unless a later peak within it is open."""
-        if self._pending is None:
-            return None
-        at = self._pending.at + self._judge.hold_off
-        return None if self._open is not None and self._open.at < at else at
-
-    def _close_open(self) -> None:
-        peak, self._open = self._open, None
-        if peak is None:
-            return
-        waiting = self._pending
-        if waiting is None:
-            self._pending = peak
-        elif self._apart(waiting, peak):
-            self._emit(self._judge.peak(waiting.at, waiting.height))
-            self._pending = peak
-        elif peak.height > waiting.height:
-            self._pending = peak
-
-    def _apart(self, one: Peak, later: Peak) -> bool:
-        """Whether two peaks are two: beyond the hold-off, or of one strength and not nearer than a fast heart's.
-
-        Without the second, a heart faster than the hold-off would be counted every second or third beat.
-        """
-        distance = later.at - one.at
-        if distance >= self._judge.hold_off:
-            return True
-        return distance >= self._shortest and min(one.height, later.height) >= TWINS * max(one.height, later.height)
-
-    def _emit(self, peaks: list[Peak]) -> None:
-        for peak in peaks:
-            at = self._begin + max(0, peak.at - self._lag)
-            self._found.append(Beat(at, peak.height / NANOVOLTS, peak.second_look))
-
-    def _trim(self) -> None:
-        """Keep what the next maximum and an open peak still need: at most 0.12 s beside the last block."""
-        keep = self._told if self._open is None else min(self._told, self._open.at)
-        if keep > self._origin:
-            self._energy = self._energy[keep - self._origin :].copy()
-            self._origin = keep
+    def restore(self, state: BeatState) -> None:
+        """Continue exactly where :meth:`export`, at the same rate, left it."""
+        if state.whole.shape != self._whole.shape or state.real.shape != self._real.shape:
+            raise BlockShape("the state belongs to another detector")
+        if not np.isfinite(state.real).all():
+            raise NotFinite
+        self._begin = state.first_sample
+        self._whole[:], self._real[:] = state.whole, state.real

@@ -73,6 +73,17 @@ class GapHold:
         self._last = np.zeros(channels)
         # Samples since each channel's last value; a channel that never had one counts as gone.
         self._gone = np.full(channels, self.hold + 1, dtype=np.int64)
+        self._whole = False  # nothing is to be held or begun when the next block has no hole
+        self._tail: npt.NDArray[np.signedinteger[Any]] | None = None  # the last block, when it was whole
+
+    def follows(self, first_sample: int) -> bool:
+        """Whether a block that begins here and has no hole in it goes through a filter as it is."""
+        return self._whole and first_sample == self._next
+
+    def passed(self, samples: npt.NDArray[np.signedinteger[Any]]) -> None:
+        """Such a block, as :meth:`push` takes it, went through."""
+        self._next = (self._next or 0) + samples.shape[1]
+        self._tail = samples
 
     def push(self, first_sample: int, samples: npt.NDArray[np.signedinteger[Any]]) -> tuple[Piece, ...]:
         """The next block, lead-major (channels, n) integers whose dtype's minimum means missing.
@@ -82,6 +93,10 @@ class GapHold:
         """
         if samples.ndim != 2 or samples.shape[0] != self.channels:
             raise BlockShape(f"{self.channels} channels expected, block of shape {samples.shape}")
+        if self._tail is not None:
+            self._last = self._tail[:, -1].astype(np.float64)
+            self._gone[:] = 0
+            self._tail = None
         missing = np.ascontiguousarray((samples == np.iinfo(samples.dtype).min).T)
         values = np.ascontiguousarray(samples.T, dtype=np.float64)
         at = first_sample
@@ -93,6 +108,7 @@ class GapHold:
                 values = np.concatenate([np.zeros((hole, self.channels)), values])
             else:
                 self._gone[:] = self.hold + 1
+                self._whole = False
         self._next = first_sample + samples.shape[1]
         return self._cut(at, values, missing)
 
@@ -102,7 +118,8 @@ class GapHold:
             return ()
         if not missing.any() and (self._gone <= self.hold).all():  # the usual block: nothing to hold, nothing begins
             self._last = values[-1].copy()
-            self._gone = np.zeros(self.channels, dtype=np.int64)
+            self._gone[:] = 0
+            self._whole = True
             return (Piece(at, values, missing, np.zeros(self.channels, dtype=np.bool_)),)
         index = np.arange(length)[:, np.newaxis]
         # Index of the last sample that was there, -1-gone before the block began.
@@ -114,6 +131,7 @@ class GapHold:
         values = np.where(latest >= 0, held, self._last)
         self._last = values[-1].copy()
         self._gone = np.minimum(length - 1 - latest[-1], self.hold + 1)
+        self._whole = bool((self._gone <= self.hold).all())
         cuts = [0, *(int(row) for row in np.flatnonzero(comes_back.any(axis=1)) if row > 0), length]
         return tuple(
             Piece(at + start, values[start:stop], missing[start:stop], comes_back[start].copy())

@@ -1,19 +1,22 @@
 """Which peaks of a lead's QRS energy are beats: running levels, a moving bar, and a second look when one is late.
 
-Positions are samples, heights whole nanovolts; everything here is called a few times a second, so it is plain
-Python. Its decisions depend on the order of the peaks alone.
+Positions are samples since the detector began, heights whole nanovolts. Its decisions depend on the order of the peaks
+alone. The memory of a lead is two plain arrays, ``whole`` (int64) and ``real`` (float64), whose places are named here;
+everything is compiled into the detector's loop (``qrs``).
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
-from statistics import median
 from typing import Final
 
-BEATS_KEPT: Final = 5
-NOISES_KEPT: Final = 6
-INTERVALS_KEPT: Final = 8
+import numpy as np
+import numpy.typing as npt
+
+from telemed_signal.compiled import compiled
+
+Wholes = npt.NDArray[np.int64]
+Reals = npt.NDArray[np.float64]
+
 SHARE: Final = 0.3125
 """Of the way from noise to beats at which the bar lies."""
 RAISED: Final = 0.30
@@ -28,113 +31,177 @@ HOLD_OFF_S: Final = 0.280
 SHORTEST_HOLD_OFF_S: Final = 0.180
 HOLD_OFF_SHARE: Final = 0.45  # of the median interval: 300 a minute must pass
 LEARN_S: Final = 3.0
+LEARN_SHARE: Final = 0.4  # of the greatest peak of the learning: higher ones are taken for beats
 USUAL_INTERVAL_S: Final = 1.0
 FLOOR: Final = 6_000
 """Nanovolts: the energy of a QRS of about 0.1 mV; below it nothing is called a beat."""
-MAX_REJECTED: Final = 64
+
+BEATS: Final = 5  # levels remembered; medians of few, so that one beat moves nothing
+NOISES: Final = 6
+INTERVALS: Final = 8
+REJECTED: Final = 64
 """Peaks kept for the second look; a 1.6 s wait has fewer than ten."""
-MAX_LEARNING: Final = 64
+LEARNING: Final = 64
 """Peaks of the first 3 s; the hold-off lets 17 through."""
 
+# Places in ``whole``.
+LAST: Final = 0  # the newest beat, NONE before the first
+DEADLINE: Final = 1  # position at which something is to be done, unless a beat comes first
+HOLD_OFF: Final = 2
+LEARNS: Final = 3  # 1 while learning
+BEAT_COUNT: Final = 4
+NOISE_COUNT: Final = 5
+INTERVAL_COUNT: Final = 6
+REJECTED_COUNT: Final = 7
+LEARNING_COUNT: Final = 8
+FOUND_COUNT: Final = 9  # of this call
+INTERVAL_AT: Final = 10
+REJECTED_AT: Final = INTERVAL_AT + INTERVALS
+REJECTED_HEIGHT: Final = REJECTED_AT + REJECTED
+LEARNING_AT: Final = REJECTED_HEIGHT + REJECTED
+LEARNING_HEIGHT: Final = LEARNING_AT + LEARNING
+WHOLES: Final = LEARNING_HEIGHT + LEARNING
 
-@dataclass(frozen=True, slots=True)
-class Peak:
-    """A peak of the energy: its position and height; ``second_look`` when it was rejected at first."""
+# Places in ``real``.
+RATE: Final = 0
+INTERVAL: Final = 1  # the median one
+BEAT_AT: Final = 2
+NOISE_AT: Final = BEAT_AT + BEATS
+REALS: Final = NOISE_AT + NOISES
 
-    at: int
-    height: int
-    second_look: bool = False
+NONE: Final = -1
+FOUND_COLUMNS: Final = 3  # position, height, 1 when of the second look
 
 
-class Judge:
-    """Takes the peaks of one lead in order and names those that are beats."""
+def begin(whole: Wholes, real: Reals, rate_hz: float) -> None:
+    """Forget everything."""
+    whole[:WHOLES] = 0
+    real[:REALS] = 0.0
+    whole[LAST] = NONE
+    whole[LEARNS] = 1
+    whole[DEADLINE] = round(LEARN_S * rate_hz)
+    whole[HOLD_OFF] = round(HOLD_OFF_S * rate_hz)
+    real[RATE] = rate_hz
+    real[INTERVAL] = USUAL_INTERVAL_S * rate_hz
 
-    def __init__(self, rate_hz: float) -> None:
-        self._rate_hz = rate_hz
-        self._beats: deque[float] = deque(maxlen=BEATS_KEPT)
-        self._noises: deque[float] = deque(maxlen=NOISES_KEPT)
-        self._intervals: deque[int] = deque(maxlen=INTERVALS_KEPT)
-        self._rejected: deque[Peak] = deque(maxlen=MAX_REJECTED)
-        self._learning: list[Peak] | None = []
-        self._last: int | None = None
-        self._interval = USUAL_INTERVAL_S * rate_hz
-        self.hold_off = round(HOLD_OFF_S * rate_hz)
-        self.deadline = round(LEARN_S * rate_hz)
-        """Position at which :meth:`overdue` must be called, unless a beat comes first."""
 
-    def peak(self, at: int, height: int) -> list[Peak]:
-        """Judge one peak: itself when it is a beat, nothing while learning or when it is not."""
-        peak = Peak(at, height)
-        if self._learning is not None:
-            if len(self._learning) < MAX_LEARNING:
-                self._learning.append(peak)
-            return []
-        if height >= max(self._bar(at), FLOOR):
-            self._take(peak)
-            return [peak]
-        self._noises.append(height)
-        self._rejected.append(peak)
-        return []
+@compiled()
+def median(values: Reals) -> float:
+    """The middle of up to a few dozen numbers."""
+    ranked = np.sort(values)
+    half = ranked.size // 2
+    return float(ranked[half]) if ranked.size % 2 else float((ranked[half - 1] + ranked[half]) / 2)
 
-    def overdue(self) -> list[Peak]:
-        """What is to be done at the deadline: end the learning, or look again at what was rejected."""
-        if self._learning is not None:
-            return self._learnt()
-        chosen = max(self._rejected, key=lambda peak: peak.height, default=None)
-        if chosen is not None and chosen.height >= max(SECOND_LOOK * self._bar(None), FLOOR):
-            later = [peak for peak in self._rejected if peak.at > chosen.at]
-            found = Peak(chosen.at, chosen.height, second_look=True)
-            self._take(found)
-            self._rejected.extend(later)
-            return [found]
-        if self._last is None or self.deadline - self._last > FADE_AFTER_S * self._rate_hz:
-            for index, level in enumerate(self._beats):
-                self._beats[index] = max(FADE * level, float(FLOOR))
-        self.deadline += max(1, round(LATE / 2 * self._interval))
-        return []
 
-    def _learnt(self) -> list[Peak]:
-        peaks = [peak for peak in self._learning or () if peak.height >= FLOOR]
-        if not peaks:
-            self._learning = []
-            self.deadline += round(LEARN_S * self._rate_hz)
-            return []
-        greatest = max(peak.height for peak in peaks)
-        high = [peak.height for peak in peaks if peak.height >= 0.4 * greatest]
-        low = [peak.height for peak in peaks if peak.height < 0.4 * greatest]
-        self._beats.append(median(high))
-        self._noises.append(median(low) if low else 0)
-        end, self._learning, self.deadline = self.deadline, None, self.deadline + self.hold_off
-        found: list[Peak] = []
-        for peak in peaks:
-            while self._last is not None and self.deadline <= peak.at:
-                found += self.overdue()
-            found += self.peak(peak.at, peak.height)
-        self.deadline = max(self.deadline, end + 1)
-        return found
+@compiled()
+def _append(kept: Reals | Wholes, count: int, value: float) -> int:
+    """Add to the newest ``kept.size`` values; returns how many there are."""
+    if count == kept.size:
+        kept[:-1] = kept[1:].copy()
+        count -= 1
+    kept[count] = value
+    return count + 1
 
-    def _bar(self, at: int | None) -> float:
-        """The height that makes a beat at this position; None: long after the last one."""
-        noise = median(self._noises) if self._noises else 0.0
-        bar = noise + SHARE * max(0.0, median(self._beats) - noise)
-        if at is None or self._last is None:
-            return bar
-        since = (at - self._last) / (RAISED_UNTIL * self._interval)
-        return bar * (1 + RAISED * max(0.0, 1 - since))
 
-    def _take(self, peak: Peak) -> None:
-        level = median(self._beats)
-        self._beats.append(min(peak.height, CLIP * level))
-        if self._last is not None:
-            self._intervals.append(peak.at - self._last)
-            self._interval = median(self._intervals)
-            self.hold_off = round(
-                max(
-                    SHORTEST_HOLD_OFF_S * self._rate_hz,
-                    min(HOLD_OFF_S * self._rate_hz, HOLD_OFF_SHARE * self._interval),
-                )
-            )
-        self._last = peak.at
-        self._rejected.clear()
-        # What lies within 1.4 intervals is judged one hold-off later at the latest.
-        self.deadline = peak.at + max(1, round(LATE * self._interval)) + self.hold_off
+@compiled()
+def _bar(whole: Wholes, real: Reals, at: int) -> float:
+    """The height that makes a beat at this position; ``NONE``: long after the last one."""
+    noises = whole[NOISE_COUNT]
+    noise = median(real[NOISE_AT : NOISE_AT + noises]) if noises else 0.0
+    level = median(real[BEAT_AT : BEAT_AT + whole[BEAT_COUNT]])
+    bar = noise + SHARE * max(0.0, level - noise)
+    if at == NONE or whole[LAST] == NONE:
+        return bar
+    since = (at - whole[LAST]) / (RAISED_UNTIL * real[INTERVAL])
+    return float(bar * (1 + RAISED * max(0.0, 1 - since)))
+
+
+@compiled()
+def _take(whole: Wholes, real: Reals, found: Wholes, at: int, height: int, second: int) -> None:
+    """It is a beat."""
+    level = median(real[BEAT_AT : BEAT_AT + whole[BEAT_COUNT]])
+    whole[BEAT_COUNT] = _append(real[BEAT_AT : BEAT_AT + BEATS], whole[BEAT_COUNT], min(float(height), CLIP * level))
+    if whole[LAST] != NONE:
+        whole[INTERVAL_COUNT] = _append(
+            whole[INTERVAL_AT : INTERVAL_AT + INTERVALS], whole[INTERVAL_COUNT], at - whole[LAST])
+        real[INTERVAL] = median(whole[INTERVAL_AT : INTERVAL_AT + whole[INTERVAL_COUNT]].astype(np.float64))
+        share = min(HOLD_OFF_S * real[RATE], HOLD_OFF_SHARE * real[INTERVAL])
+        whole[HOLD_OFF] = np.int64(np.rint(max(SHORTEST_HOLD_OFF_S * real[RATE], share)))
+    whole[LAST] = at
+    whole[REJECTED_COUNT] = 0
+    # What lies within 1.4 intervals is judged one hold-off later at the latest.
+    whole[DEADLINE] = at + max(1, int(np.rint(LATE * real[INTERVAL]))) + whole[HOLD_OFF]
+    one = whole[FOUND_COUNT]
+    found[one, 0], found[one, 1], found[one, 2] = at, height, second
+    whole[FOUND_COUNT] = one + 1
+
+
+@compiled()
+def judge(whole: Wholes, real: Reals, found: Wholes, at: int, height: int) -> None:
+    """Judge one peak; while learning it is only remembered."""
+    if whole[LEARNS]:
+        count = whole[LEARNING_COUNT]
+        if count < LEARNING:
+            whole[LEARNING_AT + count], whole[LEARNING_HEIGHT + count] = at, height
+            whole[LEARNING_COUNT] = count + 1
+        return
+    if height >= max(_bar(whole, real, at), FLOOR):
+        _take(whole, real, found, at, height, 0)
+        return
+    whole[NOISE_COUNT] = _append(real[NOISE_AT : NOISE_AT + NOISES], whole[NOISE_COUNT], float(height))
+    _append(whole[REJECTED_AT : REJECTED_AT + REJECTED], whole[REJECTED_COUNT], at)
+    whole[REJECTED_COUNT] = _append(
+        whole[REJECTED_HEIGHT : REJECTED_HEIGHT + REJECTED], whole[REJECTED_COUNT], height)
+
+
+@compiled()
+def overdue(whole: Wholes, real: Reals, found: Wholes) -> None:
+    """Look again, at the deadline, at what was rejected since the last beat."""
+    count = whole[REJECTED_COUNT]
+    if count:
+        heights = whole[REJECTED_HEIGHT : REJECTED_HEIGHT + count]
+        best = int(np.argmax(heights))
+        at, height = whole[REJECTED_AT + best], heights[best]
+        if height >= max(SECOND_LOOK * _bar(whole, real, NONE), FLOOR):
+            _take(whole, real, found, at, height, 1)
+            later = count - best - 1  # what came after it may still be the next beat
+            for k in range(later):
+                whole[REJECTED_AT + k] = whole[REJECTED_AT + best + 1 + k]
+                whole[REJECTED_HEIGHT + k] = whole[REJECTED_HEIGHT + best + 1 + k]
+            whole[REJECTED_COUNT] = later
+            return
+    if whole[LAST] == NONE or whole[DEADLINE] - whole[LAST] > FADE_AFTER_S * real[RATE]:
+        for k in range(whole[BEAT_COUNT]):
+            real[BEAT_AT + k] = max(FADE * real[BEAT_AT + k], float(FLOOR))
+    whole[DEADLINE] += max(1, int(np.rint(LATE / 2 * real[INTERVAL])))
+
+
+@compiled()
+def learnt(whole: Wholes, real: Reals, found: Wholes) -> None:
+    """End the learning: set the levels, then judge what was remembered in its order, so that no beat of it is lost."""
+    count = 0
+    for k in range(whole[LEARNING_COUNT]):
+        if whole[LEARNING_HEIGHT + k] >= FLOOR:
+            whole[LEARNING_AT + count] = whole[LEARNING_AT + k]
+            whole[LEARNING_HEIGHT + count] = whole[LEARNING_HEIGHT + k]
+            count += 1
+    whole[LEARNING_COUNT] = 0
+    if count == 0:
+        whole[DEADLINE] += np.int64(np.rint(LEARN_S * real[RATE]))
+        return
+    heights = whole[LEARNING_HEIGHT : LEARNING_HEIGHT + count].astype(np.float64)
+    bound = LEARN_SHARE * heights.max()
+    low = heights[heights < bound]
+    real[BEAT_AT] = median(heights[heights >= bound])
+    whole[BEAT_COUNT] = 1
+    real[NOISE_AT] = median(low) if low.size else 0.0
+    whole[NOISE_COUNT] = 1
+    end = whole[DEADLINE]
+    whole[LEARNS] = 0
+    whole[DEADLINE] = end + whole[HOLD_OFF]
+    for k in range(count):
+        at = whole[LEARNING_AT + k]
+        while whole[LAST] != NONE and whole[DEADLINE] <= at:
+            overdue(whole, real, found)
+        judge(whole, real, found, at, whole[LEARNING_HEIGHT + k])
+    whole[DEADLINE] = max(whole[DEADLINE], end + 1)

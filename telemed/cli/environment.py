@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +23,15 @@ def load_settings(**options: object) -> Settings:
 
     chosen: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     try:
-        return Settings(**chosen)
+        settings = Settings(**chosen)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
         shown = name if name.isupper() else f"TELEMED_{name.upper()}"
         raise SettingsInvalid(name=shown, value=str(first["input"])[:80]) from None
+    # Read by telemed_signal.compiled when it is loaded, which is later: machine code is kept beside the data.
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.home / "cache" / "compiled"))
+    return settings
 
 
 def say(text: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 10  # from the signal to the end of the process, whatever happens
 CLOSE_SECONDS = 4.0  # of those: open requests and sockets may end by themselves
-COLLECT = (5_000, 20, 10)  # new objects before a look at them; looks before one at older, and at the oldest
+COLLECT = (50_000, 20, 10)  # new objects before a look at them; looks before one at older, and at the oldest
 BACKLOG = 256  # connections that wait while the server starts: pages that come back at once after a restart
 
 

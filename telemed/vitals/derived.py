@@ -66,11 +66,15 @@ class Derived:
         wave = self._wave = self._wave or self._make()
         end, at_us = 0, self._waiting[-1][2]
         for first_sample, samples in _joined(self._waiting):
+            end = first_sample + samples.shape[1]
+            if self._hold.follows(first_sample) and samples.min() != np.iinfo(samples.dtype).min:
+                self._hold.passed(samples)
+                wave.push(samples[0].astype(np.float64))
+                continue
             for piece in self._hold.push(first_sample, samples):
                 if piece.restart[0]:
                     wave.reset(piece.first_sample)
                 wave.push(piece.values[:, 0])
-            end = first_sample + samples.shape[1]
         self._waiting.clear()
         self._told_at = end
         value, reason = wave.rate(end)

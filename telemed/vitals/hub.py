@@ -21,7 +21,6 @@ from telemed.vitals.derived import Derived
 from telemed.vitals.faults import StreamUnknown, TooManyViews, ViewUnknown
 from telemed.vitals.live import LiveStream, StreamCard, View
 from telemed.vitals.numbers import derived_message, reading_json, reading_message
-from telemed.vitals.tick import Later, Tick
 from telemed.vitals.watcher import Watcher
 
 DEVICE_SECONDS = 10.0  # a number of ours stays away this long after a device sent the kind
@@ -56,11 +55,10 @@ class Board:
 
 
 class Hub:
-    """The live side of the server. ``monotonic`` is in seconds; ``later`` is of the filters' :class:`Tick`."""
+    """The live side of the server. ``monotonic`` is in seconds."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic, later: Later | None = None) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._tick = Tick(later)
         self._boards: dict[UUID, Board] = {}
         self._joined: dict[Watcher, frozenset[UUID]] = {}
         self._views: dict[int, View] = {}
@@ -99,9 +97,7 @@ class Hub:
         if stream is None:
             if not self._room(board):
                 return None
-            stream = board.streams[card.id] = LiveStream(
-                card, self._bank, opened_us, source, started_us, self._tick
-            )
+            stream = board.streams[card.id] = LiveStream(card, self._bank, opened_us, source, started_us)
         else:
             stream.reconnect()
         self._derived.pop(card.id, None)

@@ -9,18 +9,17 @@ causal filter of the kind (telemed_signal). Holes are bridged or restart the fil
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from telemed_devices.native import Frame, FrameFlags, pack_frame
+from telemed_devices.native import Frame, FrameFlags, Samples, pack_frame
 from telemed_signal.filters import MONITOR, FilterBank, FilterSpec, GapHold, Piece, Slot, quantise
 
 from telemed.vitals.counters import GAPS
-from telemed.vitals.tick import Tick
 from telemed.vitals.watcher import Watcher, Wave
 
 LEAD_OFF = 0xFFFF_0000  # flag bits 16-31 (protocol section 2)
@@ -96,13 +95,12 @@ def describe(
 class View:
     """A stream as filtered for watching, or as it is."""
 
-    def __init__(self, card: StreamCard, number: int, name: str, bank: FilterBank | None, tick: Tick) -> None:
+    def __init__(self, card: StreamCard, number: int, name: str, bank: FilterBank | None) -> None:
         self.card = card
         self.number = number
         self.name = name
         self.watchers: set[Watcher] = set()
         self.lane: tuple[FilterBank, Slot, GapHold] | None = None
-        self._tick = tick
         self._describe = ""
         self._starts: NDArray[np.int64] = np.zeros(len(card.channels), np.int64)
         self._filter: dict[str, Any] | None = None
@@ -116,7 +114,6 @@ class View:
 
     def restart(self) -> None:
         """Begin anew with the next frame."""
-        self._tick.run()
         self._describe = ""
         if self.lane is not None:
             bank, slot, _ = self.lane
@@ -125,7 +122,6 @@ class View:
 
     def end(self) -> None:
         """Give back what the view held."""
-        self._tick.run()
         if self.lane is not None:
             bank, slot, _ = self.lane
             bank.close(slot)
@@ -136,27 +132,26 @@ class View:
 
     def push(self, frame: Frame) -> None:
         """Take the next frame (server's stream id, consultation time) and give it to the watchers."""
-        if self._filter is not None:
-            self._tick.add(self, frame)
-            return
-        if not self._describe:
-            self._tell(frame.first_sample)
-        self._send(replace(frame, view=self.number))
-
-    def filter(self, frame: Frame, pieces: Sequence[Piece]) -> None:
-        """Filter a frame alone, where a hole cut it or the filter starts over in it."""
         if self.lane is None:
+            if not self._describe:
+                self._tell(frame.first_sample)
+            self._send(frame, frame.first_sample, frame.t0_us, frame.samples, frame.flags)
             return
-        bank, slot, _ = self.lane
-        for piece in pieces:
+        bank, slot, hold = self.lane
+        if hold.follows(frame.first_sample) and (whole := bank.push_frame(slot, frame.samples)) is not None:
+            hold.passed(frame.samples)
+            if not self._describe:
+                self._tell(frame.first_sample)
+            self._send(frame, frame.first_sample, frame.t0_us, whole, frame.flags)
+            return
+        for piece in hold.push(frame.first_sample, frame.samples):
             if piece.restart.any():
                 bank.reset(slot, piece.restart)
                 self._starts[piece.restart] = piece.first_sample
                 self._describe = ""
-            self.show(frame, piece, bank.push({slot: piece.values})[slot])
+            self._show(frame, piece, bank.push({slot: piece.values})[slot])
 
-    def show(self, frame: Frame, piece: Piece, y: NDArray[np.float64]) -> None:
-        """Give the watchers a filtered piece of a frame."""
+    def _show(self, frame: Frame, piece: Piece, y: NDArray[np.float64]) -> None:
         if not self._describe:
             self._tell(piece.first_sample)
         skip = max(0, frame.first_sample - piece.first_sample)  # the bridged hole itself is not sent
@@ -164,12 +159,10 @@ class View:
             return
         first = piece.first_sample + skip
         later = first > frame.first_sample
-        self._send(replace(
-            frame, view=self.number, first_sample=first,
-            t0_us=frame.t0_us + self.card.sample_us(first - frame.first_sample),
-            samples=quantise(y[skip:], piece.missing[skip:]),
-            flags=frame.flags & ~GAP if later else frame.flags,
-        ))
+        self._send(
+            frame, first, frame.t0_us + self.card.sample_us(first - frame.first_sample),
+            quantise(y[skip:], piece.missing[skip:]), frame.flags & ~GAP if later else frame.flags,
+        )
 
     def _tell(self, first_sample: int) -> None:
         starts = self._starts if self.lane is not None else None
@@ -177,10 +170,11 @@ class View:
             describe(self.card, self.number, self.name, first_sample, self._filter, starts), ensure_ascii=False
         )
 
-    def _send(self, frame: Frame) -> None:
+    def _send(self, frame: Frame, first_sample: int, t0_us: int, samples: Samples, flags: int) -> None:
         if not self.watchers:
             return
-        wave = Wave(self.number, self._describe, pack_frame(frame))
+        shown = Frame(frame.stream, frame.seq, first_sample, t0_us, samples, flags, self.number)
+        wave = Wave(self.number, self._describe, pack_frame(shown))
         for watcher in self.watchers:
             watcher.wave(wave)
 
@@ -190,7 +184,7 @@ class LiveStream:
 
     def __init__(
         self, card: StreamCard, bank_of: Callable[[FilterSpec, float], FilterBank], opened_us: int | None = None,
-        source: UUID | None = None, started_us: int = 0, tick: Tick | None = None,
+        source: UUID | None = None, started_us: int = 0,
     ) -> None:
         self.card = card
         self.source = source
@@ -200,7 +194,6 @@ class LiveStream:
         self.opened_us = opened_us
         self.cut_us: int | None = None
         self._bank_of = bank_of
-        self._tick = tick or Tick()
         self._next: int | None = None
         self._broken = False
 
@@ -217,7 +210,7 @@ class LiveStream:
         view = self.views.get(name)
         if view is None:
             bank = self._bank_of(MONITOR[self.card.kind], self.card.rate_hz) if name == "monitor" else None
-            view = self.views[name] = View(self.card, number, name, bank, self._tick)
+            view = self.views[name] = View(self.card, number, name, bank)
         return view
 
     def end(self) -> None:

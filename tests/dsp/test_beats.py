@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from telemed_signal.beats import Beat, BeatDetector
+from telemed_signal import judgement
+from telemed_signal.beats import Beat, BeatDetector, BeatState
 from telemed_signal.faults import BlockShape, NotFinite, RateUnsupported
-from telemed_signal.judgement import FLOOR, HOLD_OFF_S, LATE, Judge
 from telemed_signal.rate import HeartRate, Rate, middle
 
 Array = npt.NDArray[np.float64]
@@ -114,29 +114,54 @@ def test_absurd_input_is_bounded_and_a_poisoned_one_refused() -> None:
             BeatDetector(rate)
 
 
-def test_the_state_does_not_grow() -> None:
-    detector = BeatDetector(250.0)
+def test_the_state_is_small_and_does_not_grow() -> None:
+    detector = BeatDetector(1000.0)
     for minute in range(20):
         detector.push(rough(60, 250.0, seed=minute))
-        assert detector._energy.size < 250
-        assert len(detector._judge._rejected) <= 64
+    state = detector.export()
+    assert state.whole.nbytes + state.real.nbytes <= 8000
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+def test_a_detector_moves_in_the_middle_of_a_beat(rate_hz: float) -> None:
+    x = rough(14, rate_hz, seed=8)
+    whole = BeatDetector(rate_hz, first_sample=5).push(x)
+    for cut in range(0, len(x), max(1, len(x) // 17)):
+        before, after = BeatDetector(rate_hz, first_sample=5), BeatDetector(rate_hz)
+        first = before.push(x[:cut])
+        after.restore(before.export())
+        assert first + after.push(x[cut:]) == whole
+    with pytest.raises(BlockShape):
+        after.restore(BeatState(0, np.zeros(3, np.int64), np.zeros(3)))
+    poisoned = before.export()
+    poisoned.real[0] = np.nan
+    with pytest.raises(NotFinite):
+        after.restore(poisoned)
 
 
 def test_the_judge_waits_learns_and_looks_again() -> None:
-    judge = Judge(1000.0)
-    assert [judge.peak(at, height) for at, height in ((400, 300_000), (800, 20_000), (1400, 310_000))] == [[], [], []]
-    assert judge.deadline == 3000
-    told = judge.overdue()
-    assert [(peak.at, peak.second_look) for peak in told] == [(400, False), (1400, False)]
-    assert judge.deadline == 1400 + round(LATE * 1000) + judge.hold_off
-    assert judge.peak(2400, 70_000) == []  # below the bar, above 0.6 of it
-    assert [(peak.at, peak.second_look) for peak in judge.overdue()] == [(2400, True)]
-    assert judge.overdue() == []
-    assert judge.hold_off == round(HOLD_OFF_S * 1000)
-    quiet = Judge(1000.0)
-    quiet.peak(500, FLOOR - 1)
-    assert quiet.overdue() == []
-    assert quiet.deadline == 6000
+    whole, real = np.zeros(judgement.WHOLES, np.int64), np.zeros(judgement.REALS)
+    found = np.zeros((8, judgement.FOUND_COLUMNS), np.int64)
+
+    def told(act: Callable[..., None], *peak: int) -> list[tuple[int, int]]:
+        whole[judgement.FOUND_COUNT] = 0
+        act(whole, real, found, *peak)
+        return [(int(at), int(second)) for at, _, second in found[: whole[judgement.FOUND_COUNT]]]
+
+    judgement.begin(whole, real, 1000.0)
+    for at, height in ((400, 300_000), (800, 20_000), (1400, 310_000)):
+        assert told(judgement.judge, at, height) == []
+    assert whole[judgement.DEADLINE] == 3000
+    assert told(judgement.learnt) == [(400, 0), (1400, 0)]
+    assert whole[judgement.DEADLINE] == 1400 + round(judgement.LATE * 1000) + whole[judgement.HOLD_OFF]
+    assert told(judgement.judge, 2400, 70_000) == []  # below the bar, above 0.6 of it
+    assert told(judgement.overdue) == [(2400, 1)]
+    assert told(judgement.overdue) == []
+    assert whole[judgement.HOLD_OFF] == round(judgement.HOLD_OFF_S * 1000)
+    judgement.begin(whole, real, 1000.0)
+    assert told(judgement.judge, 500, judgement.FLOOR - 1) == []
+    assert told(judgement.learnt) == []
+    assert whole[judgement.DEADLINE] == 6000
 
 
 # A few records: correctness, not a competition. AAMI EC57: 150 ms, from the sixth minute.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import signal
 from telemed_signal import bank as bank_module
 from telemed_signal.faults import BankFull, BlockShape, NotFinite, SlotUnknown
-from telemed_signal.filters import MONITOR_ECG, PLETH, RESPIRATION, FilterBank, FilterSpec, Slot, quantise
+from telemed_signal.filters import MONITOR_ECG, PLETH, RESPIRATION, FilterBank, FilterSpec, GapHold, Slot, quantise
 
 Array = npt.NDArray[np.float64]
 SPECS = [MONITOR_ECG, PLETH, RESPIRATION]
@@ -184,3 +185,54 @@ def test_nothing_in_nothing_out() -> None:
     assert bank.push({slot: np.zeros((0, 3))})[slot].shape == (0, 3)
     x = ecg_like(10, 3, seed=6)
     np.testing.assert_array_equal(bank.push({slot: x})[slot][:, 0], oracle(MONITOR_ECG, 500.0, x[:, 0]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from([np.int16, np.int32]), st.data())
+def test_a_frame_as_it_came_gives_the_bits_of_the_long_way(seed: int, dtype: Any, data: st.DataObject) -> None:
+    """Frames without a hole take one call, those with one the long way; to the bit as if all had taken that."""
+    rng = np.random.default_rng(seed)
+    scale = data.draw(st.sampled_from([1, 1000])) if dtype is np.int32 else 1
+    samples = (ecg_like(600, 3, seed) * scale).clip(np.iinfo(dtype).min + 1, np.iinfo(dtype).max).astype(dtype).T
+    samples = np.ascontiguousarray(samples)
+    for channel, start, length in data.draw(
+        st.lists(st.tuples(st.integers(0, 2), st.integers(0, 599), st.integers(1, 80)), max_size=4)
+    ):
+        samples[channel, start : start + length] = np.iinfo(dtype).min
+    cuts = cut(data.draw, 600)
+    lost = int(rng.integers(0, len(cuts)))  # a frame that never came
+    short, long = FilterBank(MONITOR_ECG, 250.0), FilterBank(MONITOR_ECG, 250.0)
+    ways = [(short, short.open(3), GapHold(3, 250.0), True), (long, long.open(3), GapHold(3, 250.0), False)]
+    for number, (a, b) in enumerate(pairwise(cuts)):
+        if number == lost or a == b:
+            continue
+        frame = np.frombuffer(samples[:, a:b].tobytes(), dtype).reshape(3, b - a)  # read only, as in a message
+        seen = []
+        for bank, slot, hold, may in ways:
+            done = bank.push_frame(slot, frame) if may and hold.follows(a) else None
+            if done is not None:
+                hold.passed(frame)
+                seen.append([(a, done.dtype, done.tobytes())])
+                continue
+            pieces = []
+            for piece in hold.push(a, frame):
+                if piece.restart.any():
+                    bank.reset(slot, piece.restart)
+                skip = max(0, a - piece.first_sample)
+                y = quantise(bank.push({slot: piece.values})[slot][skip:], piece.missing[skip:])
+                pieces.append((piece.first_sample + skip, y.dtype, y.tobytes()))
+            seen.append(pieces)
+        assert seen[0] == seen[1]
+
+
+def test_a_frame_of_another_shape_is_refused_and_one_that_begins_takes_the_long_way() -> None:
+    bank = FilterBank(PLETH, 125.0)
+    slot = bank.open(2)
+    assert bank.push_frame(slot, np.zeros((2, 5), np.int16)) is None
+    with pytest.raises(BlockShape):
+        bank.push_frame(slot, np.zeros((3, 5), np.int16))
+    bank.push({slot: np.full((5, 2), 2.0**20)})
+    wide = bank.push_frame(slot, np.full((2, 5), -(2**20), np.int32))
+    assert wide is not None and wide.dtype == np.int32
+    narrow = bank.push_frame(slot, np.zeros((2, 0), np.int16))
+    assert narrow is not None and narrow.shape == (2, 0)
