@@ -55,6 +55,13 @@ select c.stream_id, c.seq, c.nonce
   from unnest($1::int[], $2::timestamptz[], $3::bigint[]) as k(stream_id, born, seq)
   join chunk c on c.stream_id = k.stream_id and c.born = k.born and c.seq = k.seq
 
+-- name: stored_runs
+-- The nonces of the hot chunks of each run of numbers, end to end; null where there is none. A step down an index each.
+select k.run, (select string_agg(c.nonce, ''::bytea order by c.seq) from chunk c
+                where c.stream_id = k.stream_id and c.born = k.born and c.seq between k.first and k.last) as nonces
+  from unnest($1::int[], $2::timestamptz[], $3::bigint[], $4::bigint[])
+       with ordinality as k(stream_id, born, first, last, run)
+
 -- name: expired
 select expired_at is not null from stream where id = $1
 

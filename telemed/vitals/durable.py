@@ -44,6 +44,18 @@ class Durable:
         self._starts[low:high] = [first]
         self._ends[low:high] = [end]
 
+    def update(self, seqs: Iterable[int]) -> None:
+        """Record that these are committed; cheap for runs of ascending numbers."""
+        first, after = 0, 0  # the run so far, its end not included
+        for seq in seqs:
+            if seq != after:
+                if first < after:
+                    self.add(first, after - 1)
+                first = seq
+            after = seq + 1
+        if first < after:
+            self.add(first, after - 1)
+
     @property
     def through(self) -> int:
         """The last number of the run from 0, or -1."""

@@ -75,8 +75,7 @@ class Lane:
 
     def committed(self, seqs: Sequence[int]) -> None:
         """Some chunks are durable."""
-        for seq in seqs:
-            self.durable.add(seq)
+        self.durable.update(seqs)
         self.acknowledge(self, seqs)
 
     def refused(self, seq: int, error: TelemedError) -> None:
@@ -129,7 +128,8 @@ class Lanes:
             if lane.shown is not None:
                 self._hub.samples(lane.shown, frame, frame.t0_us + known.offset_us, known.error_us)
         NATIVE.inc()
-        return Pending(lane.shelf, frame.seq, frame.t0_us, frame.first_sample, frame.n, data)
+        return Pending(lane.shelf, frame.seq, frame.t0_us, frame.first_sample, frame.n, data,
+                       again=frame.seq in lane.durable)
 
     def _chunk(self, chunk: Chunk, data: bytes, fix: Fix | None) -> Pending:
         lane = self._lane(chunk.stream, "")
@@ -143,7 +143,8 @@ class Lanes:
                 for reading in decoded.readings:
                     self._hub.reading(lane.shown, reading, chunk.t0_us + known.offset_us, known.error_us)
         CHUNKS.labels(lane.opened.format).inc()
-        return Pending(lane.shelf, chunk.seq, chunk.t0_us, None, None, data, stored_readings(decoded), DECODER)
+        return Pending(lane.shelf, chunk.seq, chunk.t0_us, None, None, data, stored_readings(decoded), DECODER,
+                       again=chunk.seq in lane.durable)
 
     def _lane(self, number: int, format_: str) -> Lane:
         lane = self._lanes.pop(number, None)

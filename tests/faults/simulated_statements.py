@@ -116,6 +116,15 @@ async def stored_nonces(store: Store, transaction: Transaction, *columns: Any) -
     ]  # fmt: skip
 
 
+async def stored_runs(store: Store, transaction: Transaction, *columns: Any) -> list[Row]:
+    chunks = _rows(transaction, "chunk", store.tables.chunks)
+    found = []
+    for run, (stream, _, first, last) in enumerate(zip(*columns, strict=True), 1):
+        nonces = [chunks[stream, seq]["nonce"] for seq in range(first, last + 1) if (stream, seq) in chunks]
+        found.append({"run": run, "nonces": b"".join(nonces) if nonces else None})
+    return found
+
+
 async def hot_bytes(
     store: Store, transaction: Transaction, stream_id: int, born: datetime, seqs: list[int]
 ) -> list[Row]:
@@ -185,6 +194,7 @@ STATEMENTS.update({
     "vitals.insert_chunks": insert_chunks,
     "vitals.insert_framed": insert_framed,
     "vitals.stored_nonces": stored_nonces,
+    "vitals.stored_runs": stored_runs,
     "storage.hot_bytes": hot_bytes,
     "storage.segments_of": segments_of,
     "audit.append": append,

@@ -59,6 +59,15 @@ class Overlooks(Committer):
         return set()
 
 
+class Believes(Committer):
+    """Broken: what comes under a durable number is taken for the same bytes."""
+
+    async def _without_stored(self, again: Any) -> Any:
+        for one in again:
+            one.shelf.receipt.committed([one.seq])
+        return []
+
+
 def _one(seed: int) -> Figures | str:
     try:
         return run(seed)
@@ -101,9 +110,9 @@ def test_a_simulated_seed_repeats_its_run() -> None:
     "parts",
     [
         Parts(committer=AcksFirst), Parts(durable=OneTooFar), Parts(durable=LastRangeTooFar),
-        Parts(committer=Overlooks),
+        Parts(committer=Overlooks), Parts(committer=Believes),
     ],
-    ids=["acks-before-commit", "through-off-by-one", "range-off-by-one", "overlooks-other-bytes"],
+    ids=["acks-before-commit", "through-off-by-one", "range-off-by-one", "overlooks-other-bytes", "believes-numbers"],
 )  # fmt: skip
 def test_simulated_schedules_find_a_broken_copy(parts: Parts) -> None:
     seed = _first(lambda seed: run(seed, parts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from hypothesis import given
@@ -42,6 +43,16 @@ def test_ranges_merge_as_single_numbers_do(spans: set[tuple[int, int]]) -> None:
     one, other = Durable((first, first + length) for first, length in spans), Durable()
     for first, length in spans:
         for number in range(first, first + length + 1):
+            other.add(number)
+    assert (one.through, one.ranges) == (other.through, other.ranges)
+
+
+@given(st.lists(st.one_of(NUMBERS, st.builds(range, st.integers(0, 60), st.integers(0, 60))), max_size=9))
+def test_many_at_once_are_added_as_single_numbers_are(parts: list[Sequence[int]]) -> None:
+    one, other = Durable(), Durable()
+    for part in parts:
+        one.update(part)
+        for number in part:
             other.add(number)
     assert (one.through, one.ranges) == (other.through, other.ranges)
 

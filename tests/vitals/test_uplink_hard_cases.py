@@ -84,6 +84,38 @@ async def test_an_audit_row_counts_once_it_is_committed(clinic: Any, support: An
     assert rows == DIFFERS_AUDITED
 
 
+async def test_what_the_station_sends_again_is_acknowledged_again_and_not_written(
+    clinic: Any, support: Any, database_urls: Any
+) -> None:
+    attachment = (await clinic.visit()).attachment
+    station, start = await clinic.station(), support.now_us()
+    wave, pulse = support.ecg(1, start), support.Numbers(2, "heart_rate", "gatt:2a37", start)
+    await clinic.announced(station, wave, attachment)
+    await clinic.announced(station, pulse, attachment)
+    sent = [wave.packed(seq) for seq in range(10)] + [pulse.packed(seq, b"\0\x48", start) for seq in range(10)]
+    for data in sent:
+        await station.socket.send_bytes(data)
+    await clinic.acked(station, 1, 9)
+    await clinic.acked(station, 2, 9)
+    owner = await asyncpg.connect(database_urls.owner)
+    await owner.execute("revoke insert on chunk, frame from telemed_app")
+    try:
+        await station.close()
+        again = await clinic.station(source=station.source)
+        for stream in (wave, pulse):
+            await clinic.announced(again, stream, attachment)
+        for data in sent:
+            await again.socket.send_bytes(data)
+        for number in (1, 2):
+            await again.said("ack", lambda one, number=number: one["number"] == number)
+        await again.socket.send_bytes(wave.packed(10))
+        await again.said("error", lambda one: one["error"]["code"] == "not_stored")
+        assert [one["seq"] for one in again.messages if one["type"] == "error"] == [10]
+    finally:
+        await owner.execute("grant insert on chunk, frame to telemed_app")
+        await owner.close()
+
+
 async def test_an_answer_that_breaks_in_its_middle_is_a_broken_connection(
     clinic: Any, support: Any, database_urls: Any
 ) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -135,14 +135,15 @@ class Store:
                 hours_ago * 3600, T0_US, self.sealer.wrap(key, self.sealer.unwrap(bytes(wrapped))))
         return Made(row["id"], row["born"], DataKey(key), number, format_, channels)
 
-    async def send(self, stream: Made, chunks: Iterable[bytes]) -> Receipt:
-        """Have the committer take these chunks; returns what became of them."""
+    async def send(self, stream: Made, chunks: Iterable[bytes], durable: Container[int] = ()) -> Receipt:
+        """Have the committer take these chunks; returns what became of them. ``durable``: numbers known to be so."""
         receipt = Receipt()
         shelf = Shelf(stream.id, stream.born, stream.key, SYSTEM, self.organisation, receipt)
         committer = Committer(self.database)
         committer.start()
         for data in chunks:
-            await committer.put(self.pending(shelf, stream, data))
+            pending = self.pending(shelf, stream, data)
+            await committer.put(replace(pending, again=pending.seq in durable))
         await committer._idle.wait()  # however long: a busy machine is no error
         await committer.stop()
         return receipt

@@ -53,11 +53,12 @@ async def test_evidence_is_what_was_acknowledged(
     acknowledged: set[int] = set()
     for step, what in schedule:
         if step == "send":
-            acknowledged |= set((await store.send(stream, [chunks[seq] for seq in what])).durable)
+            acknowledged |= set((await store.send(stream, [chunks[seq] for seq in what], set(acknowledged))).durable)
             assert acknowledged >= set(what)
         elif step == "forge" and what in acknowledged:
-            receipt = await store.send(stream, [forged[what]])
-            assert (receipt.durable, receipt.refusals) == ([], [(what, "chunk_differs")])
+            for known in (set(), acknowledged):
+                receipt = await store.send(stream, [forged[what]], known)
+                assert (receipt.durable, receipt.refusals) == ([], [(what, "chunk_differs")])
         elif step == "compact":
             await store.compact(all_of_it=what)
         elif step == "drop":
@@ -66,7 +67,7 @@ async def test_evidence_is_what_was_acknowledged(
             await store.rest(stream)
         elif step == "both":
             receipt, _ = await asyncio.gather(
-                store.send(stream, [chunks[seq] for seq in what]), store.compact())
+                store.send(stream, [chunks[seq] for seq in what], set(acknowledged)), store.compact())
             acknowledged |= set(receipt.durable)
         expected = {seq: chunks[seq] for seq in sorted(acknowledged)}
         assert await store.evidence(stream) == expected
