@@ -13,6 +13,7 @@ const PAGES_READ = [
   "ConsultationShown",
   "Stations",
   "Review",
+  "Trend",
   "Recordings",
   "Colleagues",
   "PatientNew",

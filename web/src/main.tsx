@@ -9,6 +9,7 @@ import "./style/ask.css";
 import "./style/panel.css";
 import "./style/numerics.css";
 import "./style/review.css";
+import "./style/trends.css";
 import "./style/recording.css";
 import "./style/staff.css";
 import "./style/rows.css";

@@ -28,18 +28,20 @@ export async function call(
   body?: BodyInit,
   contentType = "application/json",
   signal: AbortSignal = AbortSignal.timeout(WAIT_MS),
+  headers: Readonly<Record<string, string>> = {},
 ): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(path, {
       method,
-      ...(body === undefined ? {} : { body, headers: { "Content-Type": contentType } }),
+      ...(body === undefined ? { headers } : { body, headers: { ...headers, "Content-Type": contentType } }),
       signal,
     });
   } catch {
     throw new ApiError("no_connection", {}, 0);
   }
-  if (response.ok) return response;
+  // 304 only answers whoever asked with If-None-Match.
+  if (response.ok || response.status === 304) return response;
   const refused = await refusal(response);
   // A request for a guest's seat (as=) says nothing of the sign-in.
   const guest = path.includes("as=");
@@ -76,11 +78,6 @@ export const api = {
   admit: (id: string) => json<ConsultationInfo>("POST", `/consultations/${id}/admit`),
   end: (id: string) => json<ConsultationInfo>("POST", `/consultations/${id}/end`),
   review: (id: string) => json<ReviewAnswer>("GET", `/consultations/${id}/review`),
-  waves: async (id: string, query: Record<string, string | number>): Promise<Uint8Array> => {
-    const search = new URLSearchParams(Object.entries(query).map(([key, value]) => [key, String(value)]));
-    const response = await call("GET", `${ROOT}/consultations/${id}/waves?${search}`);
-    return new Uint8Array(await response.arrayBuffer());
-  },
   /** WHIP and WHEP: the offer goes, the answer and the address of the session come back; `signal` gives it up. */
   sdp: async (
     path: string,

@@ -147,6 +147,25 @@ export interface components {
                 [key: string]: string | null;
             };
         };
+        Trend: {
+            from_us: number;
+            to_us: number;
+            columns: number;
+            series: components["schemas"]["TrendSeries"][];
+        };
+        TrendSeries: {
+            kind: string;
+            part: string | null;
+            unit: string;
+            source: string;
+            /** @enum {string} */
+            origin: "measured" | "recording" | "simulated";
+            column: number[];
+            least: string[];
+            greatest: string[];
+            last: string[];
+            count: number[];
+        };
         Recordings: {
             recordings: components["schemas"]["RecordingShown"][];
         };

@@ -6,6 +6,8 @@ type Schemas = components["schemas"];
 export type Account = Schemas["Me"];
 export type StationInfo = Schemas["StationShown"];
 export type ReviewAnswer = Schemas["Review"];
+/** The devices' numbers of a window in columns. */
+export type TrendAnswer = Schemas["Trend"];
 export type ConsultationInfo = Schemas["ConsultationShown"];
 export type PatientInfo = Schemas["PatientBrief"];
 export type ConsultationState = ConsultationInfo["state"];

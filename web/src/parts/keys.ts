@@ -1,10 +1,10 @@
 /** Single keys as commands, only outside fields where one types, never with Ctrl, Alt or Meta. */
 import { useEffect } from "preact/hooks";
 
-export type KeyCommands = Readonly<Record<string, () => void>>;
+export type KeyCommands = Readonly<Record<string, (event: KeyboardEvent) => void>>;
 
 /** Physical keys first (KeyF), so that they work on a Cyrillic layout; then the character ("?", "="). */
-export function commandOf(event: KeyboardEvent, commands: KeyCommands): (() => void) | undefined {
+export function commandOf(event: KeyboardEvent, commands: KeyCommands): KeyCommands[string] | undefined {
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return undefined;
   if (event.target instanceof Element && event.target.closest("input, textarea, select, dialog") !== null) {
     return undefined;
@@ -32,7 +32,7 @@ export function useKeys(commands: KeyCommands): void {
       const command = commandOf(event, commands);
       if (command === undefined) return;
       event.preventDefault();
-      command();
+      command(event);
     };
     addEventListener("keydown", pressed);
     return () => removeEventListener("keydown", pressed);

@@ -1,13 +1,13 @@
 /** The whole consultation in a strip, with the window on it: drag it, or move it by keys as the slider it is. */
 import { useEffect, useRef } from "preact/hooks";
 import { language, t } from "../i18n";
-import { clockTime } from "../i18n/numbers";
 import { RHYTHM_LEAD } from "../waves/rows";
 import { paintOverview } from "./paint";
 import type { Review } from "./store";
 import { placed } from "./window";
+import { momentWords } from "./words";
 
-export function Minimap({ review }: { review: Review }) {
+export function Minimap({ review, width }: { review: Review; width: number }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const dragging = useRef(false);
   const { whole } = review;
@@ -18,7 +18,7 @@ export function Minimap({ review }: { review: Review }) {
     if (canvas.current === null || review.answer.value === null) return;
     const lead = runs.some((run) => run.describe.channels.some((channel) => channel.name === RHYTHM_LEAD));
     paintOverview(canvas.current, runs, lead ? RHYTHM_LEAD : null, whole);
-  }, [runs, review.answer.value]);
+  }, [runs, review.answer.value, width]);
   const length = whole.toUs - whole.fromUs;
   const share = (us: number) => Math.max(0, Math.min(100, ((us - whole.fromUs) / length) * 100));
   const to = (event: PointerEvent) => {
@@ -36,7 +36,7 @@ export function Minimap({ review }: { review: Review }) {
       aria-valuemin={0}
       aria-valuemax={Math.round(length / 1e6)}
       aria-valuenow={Math.round((window.fromUs - whole.fromUs) / 1e6)}
-      aria-valuetext={clockTime(window.fromUs / 1000, true)}
+      aria-valuetext={momentWords(window.fromUs, whole)}
       onPointerDown={(event) => {
         dragging.current = true;
         event.currentTarget.setPointerCapture(event.pointerId);
@@ -57,8 +57,8 @@ export function Minimap({ review }: { review: Review }) {
           width: `${Math.max(0.4, share(window.toUs) - share(window.fromUs))}%`,
         }}
       />
-      <span class="minimap-from numbers">{clockTime(whole.fromUs / 1000, true)}</span>
-      <span class="minimap-to numbers">{clockTime(whole.toUs / 1000, true)}</span>
+      <span class="minimap-from numbers">{momentWords(whole.fromUs, whole)}</span>
+      <span class="minimap-to numbers">{momentWords(whole.toUs, whole)}</span>
     </div>
   );
 }

@@ -3,62 +3,102 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { KeysDialog } from "../help/KeysDialog";
 import { errorSentence, t } from "../i18n";
-import { clockTime, day, decimal, withDecimalMark } from "../i18n/numbers";
+import { clockTime, day, decimal } from "../i18n/numbers";
+import { neighbour } from "../live/WavePanel";
 import { OriginBadge, StateBadge } from "../parts/badges";
-import { Icon } from "../parts/Icon";
 import { useKeys } from "../parts/keys";
 import { bornWords, patientName } from "../parts/patient";
 import { ErrorNote, Shell } from "../parts/Shell";
 import type { ConsultationInfo, Origin } from "../protocol/messages";
-import { addressOf } from "../router";
-import { NOMINAL_PX_PER_MM } from "../waves/paper";
+import { GAINS_MM_MV, NOMINAL_PX_PER_MM } from "../waves/paper";
+import { ExportDialog } from "./ExportDialog";
 import { Minimap } from "./Minimap";
 import { NumbersAt } from "./NumbersAt";
 import { RecordingPlayer } from "./RecordingPlayer";
+import { ReviewTools } from "./ReviewTools";
 import { ReviewWaves } from "./ReviewWaves";
 import { Review } from "./store";
+import { Trends } from "./Trends";
 import { WRITTEN_ID, WrittenParts } from "./WrittenParts";
-import { placed, ZOOMS, type Zoom, zoomed, zoomSeconds } from "./window";
+import {
+  arrowSeconds,
+  FIRST_ZOOM,
+  lengthS,
+  neighbourZoom,
+  placed,
+  RAW_UP_TO_S,
+  type Zoom,
+  zoomed,
+  zoomSeconds,
+  zoomsFor,
+} from "./window";
+import { lengthWords } from "./words";
 
 const OVERVIEW_COLUMNS = 1_200;
+/** A page turned leaves this much of the one before. */
+const PAGE_SHARE = 0.9;
+/** From this length on the trends are open: the shortest that can be chosen for them. */
+const TRENDS_FROM_S = 900;
+const SHIFTED = 10;
 
 export function ReviewPage({ id }: { id: string }) {
   const review = useMemo(() => new Review(id), [id]);
   const width = useSignal(0);
-  const zoom = useSignal<Zoom>(ZOOMS[1] ?? { kind: "all" });
+  const zoom = useSignal<Zoom>(FIRST_ZOOM);
   const cursorUs = useSignal<number | null>(null);
-  const gain = useSignal(10);
+  const gain = useSignal<number>(10);
   const keys = useSignal(false);
+  const trends = useSignal(false);
+  const exporting = useSignal(false);
   const changed = useSignal<ConsultationInfo | null>(null);
-  useEffect(() => void review.open(OVERVIEW_COLUMNS), [review]);
+  useEffect(() => {
+    void review.open(OVERVIEW_COLUMNS);
+    return () => review.close();
+  }, [review]);
   const answer = review.answer.value;
   const info = changed.value ?? answer?.consultation ?? null;
   const window = review.window.value;
+  const secondsOf = (one: Zoom) => zoomSeconds(one, width.value, NOMINAL_PX_PER_MM, review.whole);
+  const zooms = useMemo(() => zoomsFor(review.whole), [answer]);
+  useEffect(() => {
+    if (answer !== null) trends.value = answer.numerics.length > 1 && lengthS(review.whole) >= TRENDS_FROM_S;
+  }, [answer]);
   useEffect(() => {
     if (width.value > 0 && answer !== null) {
-      const seconds = zoomSeconds(zoom.value, width.value, NOMINAL_PX_PER_MM, review.whole);
-      review.window.value = zoomed(review.window.value, seconds, review.whole);
+      review.window.value = zoomed(review.window.value, secondsOf(zoom.value), review.whole);
     }
   }, [width.value, zoom.value, answer]);
-  useEffect(() => void review.load(width.value), [window, review.view.value, width.value, answer]);
+  useEffect(() => {
+    review.load(Math.round(width.value * (globalThis.devicePixelRatio || 1)));
+  }, [window, review.view.value, width.value, answer]);
   const move = (seconds: number) => {
     const { fromUs, toUs } = review.window.value;
     review.window.value = placed(fromUs + seconds * 1e6, (toUs - fromUs) / 1e6, review.whole);
   };
-  const step = (by: number) => {
-    const at = ZOOMS.indexOf(zoom.value);
-    zoom.value = ZOOMS[Math.max(0, Math.min(ZOOMS.length - 1, at + by))] ?? zoom.value;
+  const step = (by: 1 | -1) => {
+    zoom.value = neighbourZoom(zooms, zoom.value, by, secondsOf);
   };
-  const page = (window.toUs - window.fromUs) / 1e6;
+  const page = lengthS(window);
+  const arrow = (by: 1 | -1) => (event: KeyboardEvent) =>
+    move(by * arrowSeconds(page) * (event.shiftKey ? SHIFTED : 1));
   useKeys({
-    ArrowLeft: () => move(-Math.max(1, page / 10)),
-    ArrowRight: () => move(Math.max(1, page / 10)),
-    PageUp: () => move(-page * 0.9),
-    PageDown: () => move(page * 0.9),
+    ArrowLeft: arrow(-1),
+    ArrowRight: arrow(1),
+    PageUp: () => move(-page * PAGE_SHARE),
+    PageDown: () => move(page * PAGE_SHARE),
     Home: () => move(-1e9),
     End: () => move(1e9),
-    Equal: () => step(-1),
-    Minus: () => step(1),
+    BracketLeft: () => step(1),
+    BracketRight: () => step(-1),
+    Equal: () => {
+      gain.value = neighbour(GAINS_MM_MV, gain.value, 1);
+    },
+    Minus: () => {
+      gain.value = neighbour(GAINS_MM_MV, gain.value, -1);
+    },
+    KeyT: () => {
+      trends.value = !trends.value;
+    },
     "?": () => {
       keys.value = true;
     },
@@ -67,78 +107,40 @@ export function ReviewPage({ id }: { id: string }) {
     <Shell
       strip={answer === null || info === null ? null : <ReviewStrip info={info} origins={originsOf(answer.streams)} />}
     >
-      <div class={`page review ${answer?.streams.length === 0 ? "is-empty" : ""}`}>
+      <div
+        class={`page review ${answer?.streams.length === 0 ? "is-empty" : ""} ${trends.value ? "has-trends" : ""}`}
+        data-loading={review.loading.value}
+      >
         <h1 class="visually-hidden">{t("review.title")}</h1>
         {review.fault.value !== null && (
           <ErrorNote sentence={errorSentence(review.fault.value.code, review.fault.value.params)} />
         )}
-        <div class="review-tools">
-          <a class="button" href={addressOf({ page: "worklist" })}>
-            <Icon name="back" size={18} />
-            {t("nav.worklist")}
-          </a>
-          <Moves onMove={move} page={page} />
-          <div class="choice" role="group" aria-label={t("review.zoom")}>
-            {ZOOMS.map((one) => (
-              <button
-                key={JSON.stringify(one)}
-                type="button"
-                aria-pressed={one === zoom.value}
-                onClick={() => {
-                  zoom.value = one;
-                }}
-              >
-                {zoomWords(one, width.value)}
-              </button>
-            ))}
-          </div>
-          <div class="choice" role="group" aria-label={t("wave.filter")}>
-            <button
-              type="button"
-              aria-pressed={review.view.value === "monitor"}
-              onClick={() => {
-                review.view.value = "monitor";
-              }}
-            >
-              {filterWords(review)}
-            </button>
-            <button
-              type="button"
-              aria-pressed={review.view.value === "raw"}
-              onClick={() => {
-                review.view.value = "raw";
-              }}
-            >
-              {t("wave.raw")}
-            </button>
-          </div>
-          {info !== null && (
-            <button type="button" class="button to-written" onClick={toWritten}>
-              <Icon name="pen" size={20} />
-              {t("review.to_written")}
-            </button>
-          )}
-          <button
-            type="button"
-            class="button keys-button"
-            title={t("bar.keys")}
-            aria-keyshortcuts="?"
-            onClick={() => {
-              keys.value = true;
-            }}
-          >
-            <Icon name="keyboard" size={20} />
-            <span class="visually-hidden">{t("bar.keys")}</span>
-          </button>
-        </div>
-        <Minimap review={review} />
+        <ReviewTools
+          review={review}
+          zooms={zooms}
+          zoom={zoom.value}
+          secondsOf={secondsOf}
+          onZoom={(chosen) => {
+            zoom.value = chosen;
+          }}
+          onStep={step}
+          onPage={(by) => move(by * page * PAGE_SHARE)}
+          gain={gain}
+          trends={trends}
+          exporting={exporting}
+          keys={keys}
+          onWritten={info === null ? null : toWritten}
+        />
+        <Minimap review={review} width={width.value} />
+        {trends.value && answer !== null && <Trends review={review} cursorUs={cursorUs} />}
         <div class="review-body">
           <ReviewWaves
             review={review}
             width={width}
             cursorUs={cursorUs}
             gainMmMv={gain.value}
-            scaleWords={scaleWords(zoom.value, page, gain.value)}
+            toScale={zoom.value.kind === "paper"}
+            scaleWords={scaleWords(zoom.value, page, gain.value, width.value)}
           />
           <div class="review-side">
             <RecordingPlayer review={review} cursorUs={cursorUs} />
@@ -151,6 +153,14 @@ export function ReviewPage({ id }: { id: string }) {
           info={info}
           onChanged={(now) => {
             changed.value = now;
+          }}
+        />
+      )}
+      {exporting.value && (
+        <ExportDialog
+          review={review}
+          onClose={() => {
+            exporting.value = false;
           }}
         />
       )}
@@ -199,40 +209,12 @@ function ReviewStrip({ info, origins }: { info: ConsultationInfo; origins: reado
   );
 }
 
-function Moves({ onMove, page }: { onMove: (seconds: number) => void; page: number }) {
-  return (
-    <div class="choice" role="group" aria-label={t("review.move")}>
-      <button type="button" onClick={() => onMove(-page * 0.9)} title={t("review.page_back")}>
-        <Icon name="back" size={18} />
-        <span class="visually-hidden">{t("review.page_back")}</span>
-      </button>
-      <button type="button" onClick={() => onMove(page * 0.9)} title={t("review.page_forward")}>
-        <Icon name="forward" size={18} />
-        <span class="visually-hidden">{t("review.page_forward")}</span>
-      </button>
-    </div>
-  );
-}
-
-function zoomWords(zoom: Zoom, width: number): string {
-  if (zoom.kind === "all") return t("review.all");
-  const seconds = zoomSeconds(zoom, width, NOMINAL_PX_PER_MM, { fromUs: 0, toUs: 0 });
-  return seconds < 60
-    ? t("review.seconds", { seconds: decimal(seconds) })
-    : t("review.minutes", { minutes: decimal(seconds / 60) });
-}
-
-function scaleWords(zoom: Zoom, seconds: number, gain: number): string {
+/** A paper speed is only claimed where it is one; otherwise how much time there is, and how much of it a pixel holds. */
+function scaleWords(zoom: Zoom, seconds: number, gain: number, width: number): string {
   if (zoom.kind === "paper") {
     const speed = decimal(zoom.speedMmS, zoom.speedMmS % 1 ? 1 : 0);
     return `${t("review.scale", { speed, gain, seconds: decimal(seconds, 1) })} · ${t("wave.uncalibrated_screen")}`;
   }
-  return t("review.compressed", { gain });
-}
-
-function filterWords(review: Review): string {
-  const filter = review.view.value === "monitor" ? review.waves.value.get("ecg")?.at(-1)?.describe.filter : null;
-  if (filter == null) return t("wave.monitor");
-  const label = withDecimalMark(filter.label);
-  return filter.phase === "causal" ? label : `${label} · ${t("review.zero_phase")}`;
+  const said = { length: lengthWords(seconds), pixel: lengthWords(seconds / Math.max(1, width)), gain };
+  return seconds <= RAW_UP_TO_S ? t("review.compressed", said) : t("review.envelope", said);
 }

@@ -16,10 +16,13 @@ import {
 import { seenOf } from "../waves/strip";
 import type { Run } from "./answer";
 import { type Projection, project } from "./project";
+import type { TimeAxis } from "./ticks";
 import type { Extent } from "./window";
 
 const INK: Record<RowKind, string> = { ecg: "#111111", rhythm: "#111111", pleth: "#0B5CAD", respiration: "#7A4B00" };
 const GAP_INK = "#6B7B8C";
+/** Between horizontal lines where the paper is not to scale, mm: half a millivolt at 10 mm/mV, as on paper. */
+const LINES_MM = 5;
 const CLIP_INK = "#0B5CAD";
 /** A gap this wide says in words that it is one. */
 const NAMED_GAP_PX = 70;
@@ -38,7 +41,8 @@ export interface PaintJob {
   readonly runs: ReadonlyMap<string, readonly Run[]>;
   readonly window: Extent;
   readonly paper: Paper;
-  readonly view: string;
+  /** Where time is not to the paper's scale its lines are these, and no millimetres. */
+  readonly axis: TimeAxis | null;
   readonly words: PaintWords;
 }
 
@@ -56,11 +60,18 @@ export function paint(job: PaintJob): void {
   const strips = (["pleth", "respiration"] as const).filter((kind) => (runs.get(kind) ?? []).length > 0);
   const rows = planRows("review", leads, strips, height, paper);
   host.replaceChildren();
-  paintGrid(host, paper, width, height, rows);
+  paintGrid(host, paper, width, height, rows, job.axis);
   for (const row of rows) paintRow(job, row, width, height);
 }
 
-function paintGrid(host: HTMLElement, paper: Paper, width: number, height: number, rows: readonly RowPlan[]): void {
+function paintGrid(
+  host: HTMLElement,
+  paper: Paper,
+  width: number,
+  height: number,
+  rows: readonly RowPlan[],
+  axis: TimeAxis | null,
+): void {
   const canvas = document.createElement("canvas");
   canvas.className = "grid";
   canvas.setAttribute("aria-hidden", "true");
@@ -70,9 +81,18 @@ function paintGrid(host: HTMLElement, paper: Paper, width: number, height: numbe
   const ecg = rows.filter((row) => row.streamKind === "ecg");
   const last = ecg.at(-1);
   const ecgHeight = last === undefined ? 0 : last.top + last.height;
-  drawGrid(sheet.ctx, sheet.width, ecgHeight * sheet.ratio, inPixels, PAPER_GRID);
+  if (axis === null) drawGrid(sheet.ctx, sheet.width, ecgHeight * sheet.ratio, inPixels, PAPER_GRID);
+  else drawTimes(sheet, ecgHeight * sheet.ratio, inPixels, axis);
   const feet = ecg.map((row) => (row.top + row.height / 2) * sheet.ratio);
   drawPulses(sheet.ctx, feet, inPixels, PAPER_GRID);
+}
+
+/** Level lines every 5 mm over the leads, an upright line at each mark of the time axis over everything. */
+function drawTimes(sheet: Sheet, ecgHeight: number, inPixels: Paper, axis: TimeAxis): void {
+  sheet.ctx.fillStyle = PAPER_GRID.minor;
+  for (let y = 0; y < ecgHeight; y += LINES_MM * inPixels.pxPerMm) sheet.ctx.fillRect(0, Math.round(y), sheet.width, 1);
+  sheet.ctx.fillStyle = PAPER_GRID.major;
+  for (const tick of axis.ticks) sheet.ctx.fillRect(Math.round(tick.share * sheet.width), 0, 1, sheet.height);
 }
 
 function paintRow(job: PaintJob, row: RowPlan, width: number, boardHeight: number): void {
@@ -116,7 +136,7 @@ function annotate(
   const data = canvas.dataset;
   data.row = row.id;
   data.lead = row.channel ?? runs[0]?.describe.channels[0]?.name ?? row.id;
-  data.view = job.view;
+  data.view = runs.at(-1)?.describe.name ?? "";
   data.fromUs = String(job.window.fromUs);
   data.toUs = String(job.window.toUs);
   if (scale !== null) {
@@ -175,8 +195,7 @@ export function paintOverview(
   lead: string | null,
   whole: Extent,
 ): void {
-  const width = canvas.clientWidth;
-  const height = canvas.clientHeight;
+  const { clientWidth: width, clientHeight: height } = canvas.parentElement ?? canvas;
   if (width === 0 || height === 0) return;
   const sheet = fitCanvas(canvas, width, height);
   const { extents } =

@@ -3,7 +3,24 @@ import { crc32 } from "../protocol/crc32";
 import { gapRuns } from "../waves/columns";
 import { readAnswer } from "./answer";
 import { numbersAt, project } from "./project";
-import { around, covers, placed, zoomed, zoomSeconds } from "./window";
+import { hasDiagnostic, isEasy, valuesIn, viewFor } from "./reach";
+import {
+  around,
+  arrowSeconds,
+  centred,
+  covers,
+  inside,
+  neighbourZoom,
+  parts,
+  placed,
+  type Zoom,
+  zoomed,
+  zoomKey,
+  zoomSeconds,
+  zoomsFor,
+} from "./window";
+
+const DAY_US = 86_400e6;
 
 const describeOf = (view: number) => ({ view, stream: view, kind: "ecg", channels: [{ name: "II" }], rate: [1000, 1] });
 
@@ -92,23 +109,102 @@ describe("the window", () => {
     expect(placed(0, 10, whole)).toEqual({ fromUs: 100e6, toUs: 110e6 });
     expect(placed(1e12, 10, whole)).toEqual({ fromUs: 690e6, toUs: 700e6 });
     expect(placed(0, 1_000, whole)).toEqual({ fromUs: 100e6, toUs: 1_100e6 });
+    expect(centred(400e6, 60, whole)).toEqual({ fromUs: 370e6, toUs: 430e6 });
+    expect(inside(placed(0, 1_000, whole), whole)).toEqual(whole);
   });
 
   it("keeps its middle when zoomed", () => {
     expect(zoomed({ fromUs: 300e6, toUs: 310e6 }, 60, whole)).toEqual({ fromUs: 275e6, toUs: 335e6 });
   });
 
-  it("fetches one window to each side", () => {
+  it("fetches one window to each side, never more than one answer gives", () => {
     const window = placed(300e6, 10, whole);
     const fetched = around(window, whole);
     expect(fetched).toEqual({ fromUs: 290e6, toUs: 320e6 });
     expect(covers(fetched, placed(309e6, 10, whole))).toBe(true);
     expect(covers(fetched, placed(311e6, 10, whole))).toBe(false);
+    const month = { fromUs: 0, toUs: 30 * DAY_US };
+    for (const days of [3, 5, 7]) {
+      const extent = around(placed(10 * DAY_US, days * 86_400, month), month);
+      expect(extent.toUs - extent.fromUs).toBeLessThanOrEqual(7 * DAY_US);
+      expect(covers(extent, placed(10 * DAY_US, days * 86_400, month))).toBe(true);
+    }
+  });
+
+  it("is asked for in parts when it is longer than an answer", () => {
+    expect(parts({ fromUs: 5, toUs: 7 * DAY_US })).toHaveLength(1);
+    const three = parts({ fromUs: 0, toUs: 15 * DAY_US });
+    expect(three.map(({ fromUs, toUs }) => [fromUs / DAY_US, toUs / DAY_US])).toEqual([
+      [0, 5],
+      [5, 10],
+      [10, 15],
+    ]);
   });
 
   it("is true paper where it says so", () => {
     expect(zoomSeconds({ kind: "paper", speedMmS: 25 }, 945, 3.78, whole)).toBeCloseTo(10, 9);
     expect(zoomSeconds({ kind: "all" }, 945, 3.78, whole)).toBe(600);
+  });
+
+  it("offers what the stored time allows", () => {
+    expect(zoomsFor(whole).map(zoomKey)).toEqual(["50mm", "25mm", "12.5mm", "10s", "30s", "60s", "300s", "all"]);
+    const day = zoomsFor({ fromUs: 0, toUs: 25 * 3_600e6 }).map(zoomKey);
+    expect(day.slice(-4)).toEqual(["3600s", "21600s", "86400s", "all"]);
+    expect(zoomsFor({ fromUs: 0, toUs: 8 * DAY_US }).map(zoomKey)).not.toContain("all");
+  });
+
+  it("zooms by a key to the next length of this width, whatever its kind", () => {
+    const zooms = zoomsFor(whole);
+    const seconds = (zoom: Zoom) => zoomSeconds(zoom, 1_030, 3.78, whole);
+    const walk: string[] = [];
+    for (let zoom: Zoom = { kind: "paper", speedMmS: 50 }; walk.length < 9; ) {
+      walk.push(zoomKey(zoom));
+      zoom = neighbourZoom(zooms, zoom, 1, seconds);
+    }
+    expect(walk).toEqual(["50mm", "10s", "25mm", "12.5mm", "30s", "60s", "300s", "all", "all"]);
+    expect(zoomKey(neighbourZoom(zooms, { kind: "time", seconds: 10 }, -1, seconds))).toBe("50mm");
+  });
+
+  it("moves by a second where one can be seen", () => {
+    expect([arrowSeconds(10), arrowSeconds(600)]).toEqual([1, 60]);
+  });
+});
+
+describe("what a window may cost", () => {
+  const hour = 3_600e6;
+  const stream = (kind: string, rate: number, channels: number, hours: number) => ({
+    stream: 1,
+    kind,
+    device: "d",
+    origin: "measured" as const,
+    channels: Array.from({ length: channels }, (_, i) => String(i)),
+    rate: [rate, 1] as [number, number],
+    from_us: 0,
+    to_us: hours * hour,
+    segments: [{ stream: 1, from_us: 0, to_us: hours * hour, first_sample: 0, n: hours * 3_600 * rate }],
+  });
+  const twelve = [stream("ecg", 1_000, 12, 24), stream("pleth", 100, 1, 24)];
+
+  it("is counted from what is stored", () => {
+    expect(valuesIn(twelve, "ecg", { fromUs: 23 * hour, toUs: 30 * hour })).toBe(43_200_000);
+    expect(valuesIn(twelve, "pleth", { fromUs: 25 * hour, toUs: 30 * hour })).toBe(0);
+  });
+
+  it("is filtered up to an hour of twelve leads, and no band is asked of another signal", () => {
+    const extent = (hours: number) => ({ fromUs: 0, toUs: hours * hour });
+    expect(viewFor(twelve, "ecg", extent(1), "diagnostic")).toBe("diagnostic");
+    expect(viewFor(twelve, "ecg", extent(1.01), "monitor")).toBe("raw");
+    expect(viewFor(twelve, "pleth", extent(24), "diagnostic")).toBe("monitor");
+    expect(viewFor(twelve, "pleth", extent(24), "raw")).toBe("raw");
+    expect([isEasy(twelve, ["ecg"], extent(0.25)), isEasy(twelve, ["ecg"], extent(0.5))]).toEqual([true, false]);
+  });
+
+  it("knows where the diagnostic band is", () => {
+    expect([hasDiagnostic(twelve), hasDiagnostic([stream("ecg", 250, 3, 1)]), hasDiagnostic([])]).toEqual([
+      true,
+      false,
+      false,
+    ]);
   });
 });
 
