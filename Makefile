@@ -9,6 +9,7 @@ PREPARE = @sh make/prepare.sh
 # What drives a real browser has the machine to itself: two of them starve each other on two cores.
 BROWSER = tests/browser $(wildcard tests/media/test_media_*chromium.py) $(addprefix tests/media/test_media_, \
   firefox.py layers.py loss.py rate.py)
+SLOWEST = --durations 12 --durations-min 10
 BIN = .venv/bin
 
 .PHONY: help demo test lint bench faults fuzz peers web locks chroot clean
@@ -33,8 +34,9 @@ test: lint
 	$(PREPARE) chromium firefox
 	$(PREPARE) npm test
 	@echo 'pytest'
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(addprefix --ignore=,$(BROWSER))
-	@$(BIN)/python -m pytest $(BROWSER)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(SLOWEST) \
+	  $(addprefix --ignore=,$(BROWSER))
+	@$(BIN)/python -m pytest $(SLOWEST) $(BROWSER)
 
 lint:
 	$(PREPARE) dev web

@@ -30,6 +30,12 @@ PLACE = VENV / "telemed-place"  # the folder the environment was made in: an env
 INSTALLED = VENV / "telemed-installed.json"
 LOCKS = {"run": "requirements.lock", "dev": "requirements-dev.lock", "node": "requirements-web.lock"}
 
+COMPILED = """
+import importlib, pkgutil, telemed_signal
+for module in pkgutil.iter_modules(telemed_signal.__path__):
+    importlib.import_module(f"telemed_signal.{module.name}")
+"""  # machine code is made when a module is loaded, and kept
+
 WEB = ROOT / "web"
 DIST = WEB / "telemed_web" / "dist"
 BUILT = DIST / ".built-from"
@@ -95,6 +101,10 @@ def packages(which: str) -> None:
     if installed().get("telemed") != project:
         pip("Installing Telemed itself", "--no-deps", "--no-build-isolation", "--editable", ".")
         note("telemed", project)
+    kernels = digest(*sorted((ROOT / "signal" / "telemed_signal").glob("*.py")))
+    if installed().get("kernels") != kernels:
+        quietly("Compiling the signal kernels", [str(PYTHON), "-c", COMPILED], ROOT)
+        note("kernels", kernels)
 
 
 def pip(title: str, *options: str, of: int = 0) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from telemed.cli.errors import SettingsInvalid
@@ -29,9 +30,19 @@ def load_settings(**options: object) -> Settings:
         name = str(first["loc"][0]) if first["loc"] else "?"
         shown = name if name.isupper() else f"TELEMED_{name.upper()}"
         raise SettingsInvalid(name=shown, value=str(first["input"])[:80]) from None
-    # Read by telemed_signal.compiled when it is loaded, which is later: machine code is kept beside the data.
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.home / "cache" / "compiled"))
+    _keep_machine_code(settings)
     return settings
+
+
+def _keep_machine_code(settings: Settings) -> None:
+    """Where nothing can be written beside the program, have compiled kernels kept beside the data.
+
+    Read by telemed_signal.compiled when it is loaded, which is later.
+    """
+    found = find_spec("telemed_signal")
+    beside = found.submodule_search_locations if found is not None else None
+    if beside and not os.access(beside[0], os.W_OK):
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.home / "cache" / "compiled"))
 
 
 def say(text: str) -> None:
