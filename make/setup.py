@@ -101,10 +101,14 @@ def packages(which: str) -> None:
     if installed().get("telemed") != project:
         pip("Installing Telemed itself", "--no-deps", "--no-build-isolation", "--editable", ".")
         note("telemed", project)
-    kernels = digest(*sorted((ROOT / "signal" / "telemed_signal").glob("*.py")))
-    if installed().get("kernels") != kernels:
+    if installed().get("kernels") != kernels():
         quietly("Compiling the signal kernels", [str(PYTHON), "-c", COMPILED], ROOT)
-        note("kernels", kernels)
+        note("kernels", kernels())
+
+
+def kernels() -> str:
+    """One hash over what is compiled."""
+    return digest(*sorted((ROOT / "signal" / "telemed_signal").glob("*.py")))
 
 
 def pip(title: str, *options: str, of: int = 0) -> None:

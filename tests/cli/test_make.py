@@ -94,6 +94,7 @@ def test_what_is_installed_is_not_installed_again(clone: Path, path: Path) -> No
         "setup.VENV.mkdir(); setup.PLACE.write_text(str(setup.ROOT))\n"
         "setup.note('packages', setup.digest(setup.ROOT / setup.LOCKS['dev']))\n"
         "setup.note('telemed', setup.digest(setup.ROOT / 'pyproject.toml', setup.ROOT / 'hatch_build.py'))\n"
+        "setup.note('kernels', setup.kernels())\n"
         "setup.quietly = None  # any command would be an error now\n"
         "setup.packages('run'); setup.packages('dev')\n"
         "lock = setup.ROOT / 'requirements-dev.lock'\n"
