@@ -1,5 +1,6 @@
 """Heart beats of one ECG lead as they come: causal, its memory carried, the same beats for any chunking.
 
+0. A step steeper than 320 mV/s holds the last value for up to 5 ms: a pacemaker's spike is gone before any filter.
 1. Energy of the QRS: band-pass 6–18 Hz, difference over 20 ms, absolute value, mean of 60 ms. The absolute
    value is rounded to whole nanovolts, so that the running sum is exact and no chunking can change it.
 2. Peaks: a peak closes when the energy falls to half or 120 ms after it; of peaks nearer than the hold-off
@@ -29,6 +30,14 @@ MEAN_S: Final = 0.060
 CLOSE_S: Final = 0.120
 LAG_S: Final = 0.047
 """From the R peak to the peak of the energy: the band-pass and the two windows; measured on MIT-BIH."""
+SLEW_MV_S: Final = 320.0
+"""Steepest signal that a monitor must show (IEC 60601-2-27: +-5 mV at 320 mV/s); a steeper step begins a spike."""
+SPIKE_S: Final = 0.005
+"""A pacemaker's pulse is 2 ms at most (IEC 60601-2-27); the rest is what the station's own filter makes of it."""
+HOP_S: Final = 0.050  # between two weighings of the leads of a station
+FILL_S: Final = 2.0  # over which a lead's mean energy is taken
+NEAR_S: Final = 0.150
+"""Beats of two leads so near are one: the window of AAMI EC57."""
 
 Array = npt.NDArray[np.float64]
 
@@ -54,25 +63,51 @@ class BeatState:
     real: Array
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """The constants of one sampling rate, as the compiled loop wants them: float64 and int64 arrays."""
+
+    rate_hz: float
+    real: Array
+    sizes: npt.NDArray[np.int64]
+    lag: int
+
+    @classmethod
+    def at(cls, rate_hz: float) -> Setting:
+        """Those of ``rate_hz``; :class:`RateUnsupported` outside ``RATES_HZ``."""
+        if not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
+            raise RateUnsupported(f"beats need {RATES_HZ[0]:.0f} to {RATES_HZ[1]:.0f} Hz, not {rate_hz}")
+        sos = np.asarray(signal.butter(1, BAND_HZ, btype="bandpass", fs=rate_hz, output="sos"))
+        real = np.zeros(qrs.SETTINGS)
+        real[qrs.SECTION : qrs.STEADY] = sos[0, [0, 1, 2, 4, 5]]
+        real[qrs.STEADY : qrs.STEADY + 2] = np.asarray(signal.sosfilt_zi(sos))[0]
+        real[qrs.SLEW], real[qrs.FORGET] = SLEW_MV_S / rate_hz, HOP_S / FILL_S
+        seconds = (STEP_S, MEAN_S, CLOSE_S, judgement.SHORTEST_HOLD_OFF_S, SPIKE_S, HOP_S, NEAR_S)
+        sizes = np.array([max(1, round(one * rate_hz)) for one in seconds], dtype=np.int64)
+        return cls(float(rate_hz), real, sizes, round(LAG_S * rate_hz))
+
+    def beats(self, first_sample: int, found: npt.NDArray[np.int64]) -> list[Beat]:
+        """What the loop found, in the count of whoever started the detector."""
+        return [
+            Beat(first_sample + max(0, at - self.lag), height / qrs.NANOVOLTS, bool(second))
+            for at, height, second in found.tolist()
+        ]
+
+
 class BeatDetector:
     """Finds the beats of one lead at ``rate_hz``; feed it every sample in order, in blocks of any length."""
 
     def __init__(self, rate_hz: float, *, first_sample: int = 0) -> None:
-        if not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
-            raise RateUnsupported(f"beats need {RATES_HZ[0]:.0f} to {RATES_HZ[1]:.0f} Hz, not {rate_hz}")
-        self.rate_hz = float(rate_hz)
-        sos = np.asarray(signal.butter(1, BAND_HZ, btype="bandpass", fs=rate_hz, output="sos"))
-        self._section, self._steady = sos[0].copy(), np.asarray(signal.sosfilt_zi(sos))[0].copy()
-        seconds = (STEP_S, MEAN_S, CLOSE_S, judgement.SHORTEST_HOLD_OFF_S)
-        self._sizes = np.array([max(1, round(one * rate_hz)) for one in seconds], dtype=np.int64)
-        self._lag = round(LAG_S * rate_hz)
+        self._setting = Setting.at(rate_hz)
+        self.rate_hz = self._setting.rate_hz
+        self._shortest = int(self._setting.sizes[qrs.SHORTEST])
         self._whole = np.zeros(qrs.WHOLES, dtype=np.int64)
         self._real = np.zeros(qrs.REALS)
         self._found = np.zeros((0, judgement.FOUND_COLUMNS), dtype=np.int64)
         self.reset(first_sample)
 
     def reset(self, first_sample: int) -> None:
-        """Forget everything; the next sample is number ``first_sample`` (after a gap that was not bridged)."""
+        """Forget everything; the next sample is number ``first_sample``: after a gap, or when the lead was off."""
         self._begin = first_sample
         qrs.begin(self._whole, self._real, self.rate_hz)
 
@@ -90,15 +125,12 @@ class BeatDetector:
         x = np.ascontiguousarray(x_mv, dtype=np.float64)
         if x.ndim != 1:
             raise BlockShape("a lead is one-dimensional")
-        if not np.isfinite(x).all():
-            raise NotFinite
-        if len(self._found) < (room := qrs.room(x.size, self._sizes)):
+        if len(self._found) < (room := qrs.room(x.size, self._shortest)):
             self._found = np.zeros((room, judgement.FOUND_COLUMNS), dtype=np.int64)
-        count = qrs.run(x, self._section, self._steady, self._sizes, self._whole, self._real, self._found)
-        return [
-            Beat(self._begin + max(0, at - self._lag), height / qrs.NANOVOLTS, bool(second))
-            for at, height, second in self._found[:count].tolist()
-        ]
+        count = qrs.run(x, self._setting.real, self._setting.sizes, self._whole, self._real, self._found)
+        if count == qrs.POISON:
+            raise NotFinite
+        return self._setting.beats(self._begin, self._found[:count]) if count else []
 
     def export(self) -> BeatState:
         """A copy of what the detector remembers, to be restored here or elsewhere."""

@@ -42,3 +42,9 @@ class BankFull(SignalError):
     """The bank has no room for so many channels."""
 
     code = "bank_full"
+
+
+class GridsDiffer(SignalError):
+    """Leads I and II are counted in different steps, so no integer lies between them."""
+
+    code = "grids_differ"

@@ -1,33 +1,29 @@
-"""Numbers of ours from a live wave: heart rate from lead II, respiration rate from the chest's wave.
+"""Numbers of ours from a live wave: heart rate from an ECG, pulse and breathing from a pleth, breathing from a chest.
 
-Always marked derived, at most one a second, and shown only while no device sends the kind (the hub decides).
+Always marked derived, at most one of a kind a second, and shown only while no device sends the kind (the hub decides).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
-from telemed_devices.native import Frame, Samples
-from telemed_signal.beats import RATES_HZ as BEAT_RATES_HZ
-from telemed_signal.beats import BeatDetector
-from telemed_signal.filters import GapHold
-from telemed_signal.rate import HeartRate
-from telemed_signal.respiration import RATES_HZ as BREATH_RATES_HZ
-from telemed_signal.respiration import RespirationRate
+from telemed_devices.native import Frame, Samples, missing_value
+from telemed_signal.analysis import ChestAnalysis, EcgAnalysis, Numeric, PlethAnalysis, breathing, chosen, supports
 
-from telemed.vitals.live import StreamCard
+from telemed.vitals.live import LEAD_OFF, StreamCard
 from telemed.vitals.numbers import DerivedNumber
 
-LEAD: Final = "II"  # the lead whose R wave is upright in most hearts
-KEPT_SECONDS: Final = 16.0  # the 10 s of a rate, and what a detector needs to find its levels
-PARTS_KEPT: Final = 512  # frames of them: at a frame a sample nobody computes a rate
+KEPT_SECONDS: Final = {"ecg": 16.0, "pleth": 20.0, "respiration": 64.0}  # a rate's window, and what finds the levels
+PARTS_KEPT: Final = 1024  # frames of them: at a frame a sample nobody computes a rate
 MILLIVOLTS: Final = {"uV": 1e-3, "mV": 1.0, "V": 1e3}  # of one unit (UCUM)
+STALE_SECONDS: Final = 3.0  # what one wave said of the breathing is beside what another says
+DECIMALS: Final = {"perfusion_index": 2}  # of a number as it is shown; others are whole
 
-_Part = tuple[int, Samples, int]  # a frame's first sample, the channel's samples (1, n), the time of their end
+_Part = tuple[int, Samples, int]  # a frame's first sample, the channels' samples, the time of their end
 
 
 class Derived:
@@ -39,107 +35,101 @@ class Derived:
 
     def __init__(self, card: StreamCard) -> None:
         self._card = card
-        names = [channel.name for channel in card.channels]
-        self._channel = names.index(LEAD) if LEAD in names else 0
-        self._make = _maker(card, self._channel)
-        self._wave: _Heart | _Chest | None = None
-        self._hold = GapHold(1, card.rate_hz) if self._make is not None else None
-        self._told_at: int | None = None
+        self._rows = _rows(card)
+        self._make = _maker(card, self._rows)
+        self._analysis: EcgAnalysis | PlethAnalysis | ChestAnalysis | None = None
+        self._told_second: int | None = None
         self._waiting: deque[_Part] = deque()
-        self._kept = KEPT_SECONDS * card.rate_hz
+        self._kept = KEPT_SECONDS.get(card.kind, 0.0) * card.rate_hz
 
     def take(self, frame: Frame) -> bool:
         """Keep the next frame of the lane (consultation time); returns whether a second is full."""
         if self._make is None:
             return False
-        waiting, first, n = self._waiting, frame.first_sample, frame.n
-        channel = frame.samples[self._channel : self._channel + 1].copy()  # not the whole frame
-        waiting.append((first, channel, frame.t0_us + self._card.sample_us(n)))
-        if first + n - waiting[0][0] > self._kept or len(waiting) > PARTS_KEPT:
+        waiting, end = self._waiting, frame.first_sample + frame.n
+        samples = frame.samples[self._rows]  # a copy of these channels, not the whole frame
+        if frame.flags & LEAD_OFF:
+            for at, row in enumerate(self._rows):
+                if frame.flags >> 16 + row & 1:
+                    samples[at] = missing_value(samples.dtype)
+        waiting.append((frame.first_sample, samples, frame.t0_us + self._card.sample_us(frame.n)))
+        if end - waiting[0][0] > self._kept or len(waiting) > PARTS_KEPT:
             waiting.popleft()
-        return self._told_at is None or not 0 <= first + n - self._told_at < self._card.rate_hz
+        return int(end / self._card.rate_hz) != self._told_second
 
-    def number(self) -> DerivedNumber | None:
-        """The number at the end of what was taken; None where nothing is new, or nothing is computed."""
-        if self._make is None or self._hold is None or not self._waiting:
-            return None
-        wave = self._wave = self._wave or self._make()
-        end, at_us = 0, self._waiting[-1][2]
-        for first_sample, samples in _joined(self._waiting):
+    def numbers(self, heart_per_min: float | None = None) -> list[tuple[Numeric, int]]:
+        """The newest number of each kind at the end of what was taken, and its time; nothing where none is new."""
+        if self._make is None or not self._waiting:
+            return []
+        analysis = self._analysis = self._analysis or self._make()
+        if isinstance(analysis, ChestAnalysis):
+            analysis.heart_per_min = heart_per_min
+        newest: dict[str, tuple[Numeric, int]] = {}
+        for first_sample, samples, end_us in _joined(self._waiting):
             end = first_sample + samples.shape[1]
-            if self._hold.follows(first_sample) and samples.min() != np.iinfo(samples.dtype).min:
-                self._hold.passed(samples)
-                wave.push(samples[0].astype(np.float64))
-                continue
-            for piece in self._hold.push(first_sample, samples):
-                if piece.restart[0]:
-                    wave.reset(piece.first_sample)
-                wave.push(piece.values[:, 0])
+            self._told_second = int(end / self._card.rate_hz)
+            for event in analysis.push(first_sample, samples):
+                if isinstance(event, Numeric):
+                    newest[event.kind] = event, end_us - self._card.sample_us(end - event.sample)
         self._waiting.clear()
-        self._told_at = end
-        value, reason = wave.rate(end)
-        return DerivedNumber(wave.kind, value, "/min", at_us, () if reason is None else (reason,))
+        return list(newest.values())
 
 
-def _maker(card: StreamCard, channel: int) -> Callable[[], _Heart | _Chest] | None:
-    """What computes the number of such a stream, made when it is wanted first."""
-    if card.kind == "ecg" and BEAT_RATES_HZ[0] <= card.rate_hz <= BEAT_RATES_HZ[1]:
-        lead = card.channels[channel]
-        if lead.unit in MILLIVOLTS:
-            return lambda: _Heart(card.rate_hz, lead.gain * MILLIVOLTS[lead.unit])
-    elif card.kind == "respiration" and BREATH_RATES_HZ[0] <= card.rate_hz <= BREATH_RATES_HZ[1]:
-        return lambda: _Chest(card.rate_hz)
-    return None
+@dataclass(slots=True)
+class Breaths:
+    """What the waves of one patient say of the breathing, to be told as one number."""
+
+    impedance: tuple[Numeric, float] | None = None
+    pleth: tuple[Numeric, float] | None = None
+
+    def told(self, number: Numeric, now: float) -> Numeric:
+        """The number to show now that one of the waves said this; ``now`` in monotonic seconds."""
+        if number.source == "pleth":
+            self.pleth = number, now
+        else:
+            self.impedance = number, now
+        fresh = [one[0] if one is not None and now - one[1] < STALE_SECONDS else None
+                 for one in (self.impedance, self.pleth)]  # fmt: skip
+        return breathing(*fresh) or number
 
 
-def _joined(parts: Iterable[_Part]) -> Iterator[tuple[int, Samples]]:
-    """The parts as (first sample, samples), those that follow each other in one."""
-    first, past = 0, -1
+def as_message(number: Numeric, at_us: int) -> DerivedNumber:
+    """The number as it is sent: rounded as it is shown, with what it was taken from."""
+    value = None if number.value is None else f"{number.value:.{DECIMALS.get(number.kind, 0)}f}"
+    extra = {"from": number.source, "window_s": f"{number.window_s:g}", "index": f"{number.quality:.2f}"}
+    return DerivedNumber(number.kind, value, number.unit, at_us, number.reasons, extra)
+
+
+def _rows(card: StreamCard) -> list[int]:
+    if card.kind != "ecg":
+        return [0]
+    readable = [at for at, channel in enumerate(card.channels) if channel.unit in MILLIVOLTS]
+    names = [card.channels[at].name for at in readable]
+    return [readable[at] for at in chosen(names)]
+
+
+def _maker(card: StreamCard, rows: list[int]) -> Callable[[], EcgAnalysis | PlethAnalysis | ChestAnalysis] | None:
+    """What computes the numbers of such a stream, made when they are wanted first."""
+    if not rows or not supports(card.kind, card.rate_hz):
+        return None
+    if card.kind == "ecg":
+        leads = [card.channels[at] for at in rows]
+        mv = [lead.gain * MILLIVOLTS[lead.unit] for lead in leads]
+        return lambda: EcgAnalysis(card.rate_hz, [lead.name for lead in leads], mv)
+    return lambda: (PlethAnalysis if card.kind == "pleth" else ChestAnalysis)(card.rate_hz)
+
+
+def _joined(parts: Iterable[_Part]) -> Iterator[_Part]:
+    """The parts, those that follow each other in one."""
+    first, past, end_us = 0, -1, 0
     run: list[Samples] = []
-    for begin, samples, _ in parts:
+    for begin, samples, at_us in parts:
         if run and (begin != past or samples.dtype != run[0].dtype):
-            yield first, np.concatenate(run, axis=1)
+            yield first, np.concatenate(run, axis=1), end_us
             run = []
         if not run:
             first = begin
         run.append(samples)
-        past = begin + samples.shape[1]
+        past, end_us = begin + samples.shape[1], at_us
     if run:
-        yield first, np.concatenate(run, axis=1)
-
-
-class _Heart:
-    kind = "heart_rate"
-
-    def __init__(self, rate_hz: float, millivolts: float) -> None:
-        self._millivolts = millivolts
-        self._beats = BeatDetector(rate_hz)
-        self._rate = HeartRate(rate_hz)
-
-    def reset(self, first_sample: int) -> None:
-        self._beats.reset(first_sample)
-        self._rate.reset()
-
-    def push(self, counts: NDArray[np.float64]) -> None:
-        self._rate.push(self._beats.push(counts * self._millivolts))
-
-    def rate(self, sample: int) -> tuple[int | None, str | None]:
-        now = self._rate.at(sample)
-        return now.per_min, now.reason
-
-
-class _Chest:
-    kind = "respiration_rate"
-
-    def __init__(self, rate_hz: float) -> None:
-        self._breaths = RespirationRate(rate_hz)
-
-    def reset(self, first_sample: int) -> None:
-        self._breaths.reset()
-
-    def push(self, counts: NDArray[np.float64]) -> None:
-        self._breaths.push(counts)
-
-    def rate(self, sample: int) -> tuple[int | None, str | None]:
-        now = self._breaths.at_end()
-        return None if now.per_min is None else round(now.per_min), now.reason
+        yield first, np.concatenate(run, axis=1), end_us

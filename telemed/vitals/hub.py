@@ -17,7 +17,7 @@ from telemed_devices.native import Frame
 from telemed_devices.readings import Reading
 from telemed_signal.filters import FilterBank, FilterSpec
 
-from telemed.vitals.derived import Derived
+from telemed.vitals.derived import Breaths, Derived, as_message
 from telemed.vitals.faults import StreamUnknown, TooManyViews, ViewUnknown
 from telemed.vitals.live import LiveStream, StreamCard, View
 from telemed.vitals.numbers import derived_message, reading_json, reading_message
@@ -41,6 +41,8 @@ class Board:
     device_heard: dict[str, float] = field(default_factory=dict)
     watchers: set[Watcher] = field(default_factory=set)
     worn_at: float = 0.0  # when a sensor was last on the patient, monotonic seconds
+    heart_per_min: float | None = None  # as computed last
+    breaths: Breaths = field(default_factory=Breaths)
 
     def listing(self) -> list[dict[str, Any]]:
         """The streams as the ``streams`` message lists them."""
@@ -273,9 +275,15 @@ class Hub:
     def _derive(self, board: Board, stream: LiveStream) -> None:
         """Compute what is new of our number of a stream; a device's own goes before it."""
         derived = self._derived.get(stream.card.id)
-        number = None if derived is None else derived.number()
-        if number is not None and not self._device_speaks(board, number.kind):
-            self._post_number(board, (number.kind, "derived"), derived_message(stream.card, number))
+        for number, at_us in () if derived is None else derived.numbers(board.heart_per_min):
+            shown = number
+            if number.kind == "heart_rate":
+                board.heart_per_min = number.value
+            elif number.kind == "respiration_rate":
+                shown = board.breaths.told(number, self._monotonic())
+            if not self._device_speaks(board, number.kind):
+                text = derived_message(stream.card, as_message(shown, at_us))
+                self._post_number(board, (number.kind, "derived"), text)
 
     def _post_number(self, board: Board, key: Hashable, text: str) -> None:
         if key in board.numbers or len(board.numbers) < NUMBERS_KEPT:

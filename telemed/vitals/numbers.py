@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -15,13 +15,17 @@ from telemed.vitals.live import StreamCard
 
 @dataclass(frozen=True, slots=True)
 class DerivedNumber:
-    """A number of ours at a consultation time, in ``unit`` (UCUM); None with the reason in ``quality``."""
+    """A number of ours at a consultation time, a decimal in ``unit`` (UCUM); None with the reason in ``quality``.
+
+    ``extra`` says what it was taken from: ``from`` (lead or wave), ``window_s``, ``index`` (its quality, 0 to 1).
+    """
 
     kind: str
-    value: int | None
+    value: str | None
     unit: str
     at_us: int
     quality: tuple[str, ...] = ()
+    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 def reading_json(reading: Reading) -> dict[str, Any]:
@@ -49,9 +53,9 @@ def reading_message(card: StreamCard, reading: Mapping[str, Any], at_us: int) ->
 def derived_message(card: StreamCard, number: DerivedNumber) -> str:
     """The message of a number of ours, computed from the stream."""
     return json.dumps(
-        {"type": "numeric", "kind": number.kind, "value": None if number.value is None else str(number.value),
-         "unit": number.unit, "at_us": number.at_us, "source": card.device, "origin": card.origin, "derived": True,
-         "quality": list(number.quality), "extra": {}},
+        {"type": "numeric", "kind": number.kind, "value": number.value, "unit": number.unit, "at_us": number.at_us,
+         "source": card.device, "origin": card.origin, "derived": True, "quality": list(number.quality),
+         "extra": dict(number.extra)},
         ensure_ascii=False,
     )
 

@@ -211,8 +211,7 @@ def _bounded(found: Sequence[_Fine], window: Window) -> None:
 def _margin_us(spec: FilterSpec | None) -> int:
     if spec is None:
         return 0
-    lowest = min(stage.band_hz[0] for stage in spec.stages if hasattr(stage, "band_hz"))
-    return int(MARGIN_PERIODS / lowest * 1_000_000)
+    return int(MARGIN_PERIODS / spec.lowest_hz * 1_000_000)
 
 
 async def _samples(

@@ -36,8 +36,9 @@ def train(
 
 @dataclass(frozen=True)
 class Record:
-    """One lead in millivolts at 360 Hz and the samples of its reference beats."""
+    """Two leads in millivolts at 360 Hz, the first also by itself, and the samples of the reference beats."""
 
+    leads_mv: Array
     x_mv: Array
     beats: npt.NDArray[np.int64]
 
@@ -47,12 +48,12 @@ BEAT_CODES = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 25, 30, 34, 35, 38, 41}
 
 
 def mit_record(recordings: Path, name: str) -> Record:
-    """Channel 0 of a record of the MIT-BIH Arrhythmia Database."""
+    """A record of the MIT-BIH Arrhythmia Database."""
     folder = recordings / "signal" / "mitdb"
     with np.load(folder / f"{name}.npz") as stored:
-        counts = np.cumsum(stored["d"][0].astype(np.int64))
-        x = (counts - int(stored["zero"][0])) / float(stored["gain"][0])
-    return Record(x, _beats((folder / f"{name}.atr").read_bytes()))
+        counts = np.cumsum(stored["d"].astype(np.int64), axis=1)
+        leads = (counts - stored["zero"].astype(np.float64)[:, None]) / stored["gain"].astype(np.float64)[:, None]
+    return Record(leads, leads[0], _beats((folder / f"{name}.atr").read_bytes()))
 
 
 def _beats(data: bytes) -> npt.NDArray[np.int64]:

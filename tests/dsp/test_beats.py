@@ -25,6 +25,29 @@ def in_blocks(x: Array, rate_hz: float, cuts: list[int]) -> list[Beat]:
     return [beat for a, b in pairwise([0, *sorted(cuts), len(x)]) for beat in detector.push(x[a:b])]
 
 
+class Judged:
+    """A judge that has learnt: beats of 300 uV, no noise."""
+
+    def __init__(self, rate_hz: float) -> None:
+        self.whole, self.real = np.zeros(judgement.WHOLES, np.int64), np.zeros(judgement.REALS)
+        self.found = np.zeros((8, judgement.FOUND_COLUMNS), np.int64)
+        self.told: list[tuple[int, int]] = []
+        judgement.begin(self.whole, self.real, rate_hz, judgement.SHARE)
+        self.judge(round(rate_hz), 300_000)
+        self._act(judgement.learnt)
+
+    def _act(self, act: Callable[..., None], *peak: int) -> None:
+        self.whole[judgement.FOUND_COUNT] = 0
+        act(self.whole, self.real, self.found, *peak)
+        self.told += [(int(at), int(second)) for at, _, second in self.found[: self.whole[judgement.FOUND_COUNT]]]
+
+    def judge(self, at: int, height: int) -> None:
+        self._act(judgement.judge, at, height)
+
+    def overdue(self) -> None:
+        self._act(judgement.overdue)
+
+
 def rough(seconds: float, rate_hz: float, seed: int) -> Array:
     """Noise, steps, pauses and spikes: what makes a detector change its mind."""
     rng = np.random.default_rng(seed)
@@ -88,6 +111,51 @@ def test_numbers_continue_after_a_reset(train: Callable[..., tuple[Array, Array]
     assert len(first) >= 13
 
 
+@pytest.mark.parametrize("rate_hz", [250.0, 360.0, 500.0, 1000.0])
+@pytest.mark.parametrize("height_mv", [-5.0, 3.0, 80.0])
+def test_a_pacemakers_spikes_alone_are_no_beats(height_mv: float, rate_hz: float) -> None:
+    x = 0.003 * np.random.default_rng(2).normal(size=int(20 * rate_hz))
+    for at in range(int(rate_hz), len(x) - 10, int(0.85 * rate_hz)):
+        x[at : at + max(1, round(0.002 * rate_hz))] += height_mv
+    assert BeatDetector(rate_hz).push(x) == []
+
+
+@pytest.mark.parametrize("rate_hz", [250.0, 360.0, 500.0, 1000.0])
+def test_spikes_before_the_beats_change_no_beat(rate_hz: float, train: Callable[..., tuple[Array, Array]]) -> None:
+    x, peaks = train(70, rate_hz, 30)
+    plain = BeatDetector(rate_hz).push(x)
+    for peak in peaks:
+        at = int((peak - 0.15) * rate_hz)
+        x[at : at + max(1, round(0.002 * rate_hz))] += 5.0
+    paced = BeatDetector(rate_hz).push(x)
+    assert len(paced) == len(plain)
+    assert max(abs(a.sample_index - b.sample_index) for a, b in zip(plain, paced, strict=True)) <= 0.008 * rate_hz
+
+
+def test_the_pause_after_a_premature_beat_is_not_filled_with_its_t_wave() -> None:
+    detector = Judged(1000.0)
+    for k in range(8):
+        detector.judge(3_000 + 1_000 * k, 300_000)
+    detector.judge(10_500, 400_000)  # half an interval early
+    detector.judge(10_800, 90_000)  # its T wave
+    assert detector.told[-1] == (10_500, 0)
+    wait = round(1000 * (judgement.LATE + 0.5 * judgement.AFTER_EARLY)) + detector.whole[judgement.HOLD_OFF]
+    assert detector.whole[judgement.DEADLINE] == 10_500 + wait
+    detector.overdue()
+    assert detector.told[-1] == (10_500, 0)
+
+
+@pytest.mark.parametrize("late_s", [1.2, 1.7])
+def test_what_would_be_told_too_late_is_not_told(late_s: float) -> None:
+    detector = Judged(1000.0)
+    for k in range(8):
+        detector.judge(3_000 + 2_000 * k, 300_000)
+    deadline = int(detector.whole[judgement.DEADLINE])
+    detector.judge(deadline - round(1000 * late_s), 80_000)
+    detector.overdue()
+    assert (detector.told[-1][1] == 1) == (late_s <= judgement.LOOK_BACK_S)
+
+
 @pytest.mark.parametrize("x", [np.zeros(5000), np.full(5000, -4.0), 0.003 * np.random.default_rng(1).normal(size=5000)])
 def test_silence_has_no_beat(x: Array) -> None:
     assert BeatDetector(250.0).push(x) == []
@@ -148,7 +216,7 @@ def test_the_judge_waits_learns_and_looks_again() -> None:
         act(whole, real, found, *peak)
         return [(int(at), int(second)) for at, _, second in found[: whole[judgement.FOUND_COUNT]]]
 
-    judgement.begin(whole, real, 1000.0)
+    judgement.begin(whole, real, 1000.0, judgement.SHARE)
     for at, height in ((400, 300_000), (800, 20_000), (1400, 310_000)):
         assert told(judgement.judge, at, height) == []
     assert whole[judgement.DEADLINE] == 3000
@@ -158,7 +226,7 @@ def test_the_judge_waits_learns_and_looks_again() -> None:
     assert told(judgement.overdue) == [(2400, 1)]
     assert told(judgement.overdue) == []
     assert whole[judgement.HOLD_OFF] == round(judgement.HOLD_OFF_S * 1000)
-    judgement.begin(whole, real, 1000.0)
+    judgement.begin(whole, real, 1000.0, judgement.SHARE)
     assert told(judgement.judge, 500, judgement.FLOOR - 1) == []
     assert told(judgement.learnt) == []
     assert whole[judgement.DEADLINE] == 6000

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from telemed_signal.design import MAX_RATE_HZ
-from telemed_signal.filters import MONITOR, Butterworth, FilterSpec
+from telemed_signal.filters import DIAGNOSTIC_ECG, MONITOR, FilterSpec
 
 from telemed.vitals.live import StreamCard
 
 View = Literal["raw", "monitor", "diagnostic"]
 RAW: Final = "raw"
-DIAGNOSTIC_ECG: Final = FilterSpec(
-    kind="butterworth band-pass",
-    stages=(Butterworth(order=2, band_hz=(0.05, 150.0)),),  # the band of a diagnostic ECG: IEC 60601-2-25
-    label="0.05–150 Hz",
-    delay_at_hz=10.0,
-    rates_hz=(400.0, MAX_RATE_HZ),
-)
 FILTERS: Final[dict[str, dict[str, FilterSpec]]] = {
     "monitor": dict(MONITOR), "diagnostic": {"ecg": DIAGNOSTIC_ECG},
 }
