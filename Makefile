@@ -12,7 +12,7 @@ BROWSER = tests/browser $(wildcard tests/media/test_media_*chromium.py) $(addpre
 SLOWEST = --durations 12 --durations-min 10
 BIN = .venv/bin
 
-.PHONY: help demo test lint bench faults fuzz peers web locks chroot clean
+.PHONY: help demo test lint bench bench-signal faults fuzz peers web locks chroot clean
 .DEFAULT_GOAL := help
 
 help:
@@ -49,8 +49,13 @@ lint:
 	$(PREPARE) npm lint typecheck
 
 bench:
-	$(PREPARE) chromium web
+	$(PREPARE) chromium web libraries
 	@for file in benchmarks/[a-z]*.py; do $(BIN)/python "$$file" || exit 1; done
+
+# A file named signal.py here would hide the standard library's from every benchmark beside it.
+bench-signal:
+	$(PREPARE) dev libraries
+	@$(BIN)/python benchmarks/signals.py $(PARTS)
 
 bench-%:
 	$(PREPARE) chromium web

@@ -1,8 +1,8 @@
 """Makes a bare clone ready: the environment, the packages of a lock, the built web app, Chromium.
 
 Usage: ``sh make/prepare.sh STEP...`` with the steps ``run`` (what serving needs), ``dev`` (also what the tests
-need), ``web`` (the built app), ``chromium``, ``firefox``, ``locks``; or ``npm SCRIPT...`` to run npm scripts of
-``web/``.
+need), ``libraries`` (what signals are compared with), ``web`` (the built app), ``chromium``, ``firefox``, ``locks``;
+or ``npm SCRIPT...`` to run npm scripts of ``web/``.
 Every step is idempotent, says what it does in one line, and needs no network once done. Standard library only.
 """
 
@@ -28,7 +28,11 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 PLACE = VENV / "telemed-place"  # the folder the environment was made in: an environment cannot be moved
 INSTALLED = VENV / "telemed-installed.json"
-LOCKS = {"run": "requirements.lock", "dev": "requirements-dev.lock", "node": "requirements-web.lock"}
+LOCKS = {
+    "run": "requirements.lock", "dev": "requirements-dev.lock", "node": "requirements-web.lock",
+    "libraries": "requirements-bench.lock",
+}  # fmt: skip
+LIBRARIES = ROOT / "build" / "libraries"
 
 COMPILED = """
 import importlib, pkgutil, telemed_signal
@@ -111,11 +115,25 @@ def kernels() -> str:
     return digest(*sorted((ROOT / "signal" / "telemed_signal").glob("*.py")))
 
 
-def pip(title: str, *options: str, of: int = 0) -> None:
-    """Run the environment's pip, showing how many packages it has looked at."""
-    command = [str(PYTHON), "-m", "pip", "--no-input", "--disable-pip-version-check", "install", "--progress-bar=off"]
+def pip(title: str, *options: str, of: int = 0, python: Path = PYTHON) -> None:
+    """Run an environment's pip, showing how many packages it has looked at."""
+    command = [str(python), "-m", "pip", "--no-input", "--disable-pip-version-check", "install", "--progress-bar=off"]
     counted = re.compile(r"^\s*(Collecting|Requirement already satisfied|Obtaining)") if of else None
     quietly(title, [*command, *options], ROOT, counted=counted, of=of)
+
+
+def libraries() -> None:
+    """Make an environment of its own for the libraries that signals are compared with: they ask for much."""
+    environment()
+    lock, stamp = ROOT / LOCKS["libraries"], LIBRARIES / "telemed-installed"
+    wanted = f"{ROOT} {digest(lock)}"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    shutil.rmtree(LIBRARIES, ignore_errors=True)
+    venv.EnvBuilder(with_pip=True, symlinks=True).create(LIBRARIES)
+    python = LIBRARIES / "bin" / "python"
+    pip("Installing the libraries to compare with", "--require-hashes", "-r", lock.name, python=python)
+    stamp.write_text(wanted)
 
 
 def node() -> tuple[list[str], dict[str, str]]:
@@ -249,6 +267,7 @@ def locks() -> None:
         ("requirements.lock", ["pyproject.toml", "--group", "build"]),
         ("requirements-dev.lock", ["pyproject.toml", "--group", "dev", "--constraints", "requirements.lock"]),
         ("requirements-web.lock", ["--group", "web"]),
+        ("requirements-bench.lock", ["--group", "bench"]),
     ):
         uv = [str(VENV / "bin" / "uv"), "pip", "compile", "--universal", "--upgrade"]
         quietly(f"Writing {output}", [*uv, *form, *options, "-o", output], ROOT, env)
@@ -271,6 +290,7 @@ def alone() -> Iterator[None]:
 STEPS: dict[str, Callable[[], None]] = {
     "run": lambda: packages("run"),
     "dev": lambda: packages("dev"),
+    "libraries": libraries,
     "web": web,
     "chromium": chromium,
     "firefox": firefox,

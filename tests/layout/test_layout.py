@@ -103,7 +103,7 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
     assert not [path for path in files() if path.suffix in (".py", ".ts", ".tsx") and VAGUE.search(path.stem)]
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, "requirements-bench.lock"])
 def test_a_lock_has_hashes_and_no_address(lock: str) -> None:
     text = (ROOT / lock).read_text()
     assert "://" not in text
