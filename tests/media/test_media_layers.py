@@ -28,7 +28,6 @@ WIDE, ROOMY = 2_000_000, 90_000  # what a viewer says that its line carries, bit
 FOXLESS = pytest.mark.skipif(
     shutil.which("firefox-esr") is None and shutil.which("firefox") is None, reason="no Firefox; `make test` finds one"
 )
-STARVED_MS = 1500  # a page without a picture; alone on the machine it is 120
 BROWSERS = ["chromium", pytest.param("firefox", marks=FOXLESS)]
 
 SEEN = """async () => {
@@ -170,10 +169,7 @@ async def test_browsers_decode_across_both_changes_and_others_notice_nothing(sta
           f"{after['freezes'] - before['freezes']} freezes, {after['plis'] - before['plis']} PLI of its own; "
           f"{counts.keyframes_asked - asked} asked of the publisher")  # fmt: skip
     assert after["lost"] == 0
-    # Changes come with a whole picture. A page that is starved asks for one every 200 ms until it has one, which is
-    # at the next that the publisher is asked for: one a second.
-    assert after["longest_ms"] <= STARVED_MS
-    assert after["plis"] - before["plis"] <= 2 + after["longest_ms"] // 200
+    assert after["plis"] - before["plis"] <= 2, "changes come with a whole picture; a starved page may ask for one"
     seen = await other.run(SEEN)
     assert (seen["width"], seen["lost"]) == (640, 0)
     assert others.deliveries["video"] in stage.fans[0]
