@@ -32,6 +32,7 @@ from telemed.errors import TelemedError
 from telemed.settings import Settings
 from telemed.store import folders, launch
 from telemed.store.binaries import Programs, find_programs, readable_programs
+from telemed.store.database import LOST
 from telemed.store.initial import ENVIRONMENT, make_data
 
 OWNER_ROLE = "telemed_owner"  # superuser of the embedded server; migrates
@@ -191,6 +192,9 @@ class EmbeddedPostgres:
                 await self._run()
             except (TelemedError, OSError) as error:
                 log.error("database_not_restarted", reason=str(error), **getattr(error, "params", {}))
+            except Exception:
+                # Whatever it was: a watch that ends leaves every later death of the database without a restart.
+                log.exception("database_not_restarted")
 
     async def _run(self) -> None:
         """Bring the server up from whatever state it was left in."""
@@ -298,7 +302,7 @@ class EmbeddedPostgres:
                     await connection.close()
         except asyncpg.DiskFullError as error:
             raise folders.DiskFull(path=str(self.place.data)) from error
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (*LOST, asyncpg.PostgresError) as error:
             raise self._not_started() from error
 
     def _not_started(self) -> TelemedError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import queue
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -144,3 +146,43 @@ async def test_six_kills_lose_no_committed_row_and_leave_nothing_running(home: P
         await again.stop()
     assert found[: len(committed)] == committed
     assert len(found) <= len(committed) + 1  # the last COMMIT may have won against the kill
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress"),
+        asyncpg.InterfaceError("connection is closed"),
+        ConnectionResetError("unexpected connection_lost() call"),
+        TimeoutError(),
+        RuntimeError("an error that nobody foresaw"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+async def test_a_server_that_dies_while_it_is_being_asked_is_started_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    """asyncpg names a server that dies between its first answers in all these ways; the watch outlives them."""
+    postgres, connect, asked = EmbeddedPostgres(home), asyncpg.connect, list[int]()
+
+    async def dying(*args: Any, **options: Any) -> Any:
+        asked.append(postgres.pid or 0)
+        if len(asked) > 1:
+            return await connect(*args, **options)
+        os.kill(asked[0], signal.SIGKILL)
+        raise failure
+
+    await postgres.start()
+    watching = asyncio.create_task(postgres.watch())
+    try:
+        monkeypatch.setattr(asyncpg, "connect", dying)
+        os.kill(postgres.pid or 0, signal.SIGKILL)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while len(asked) < 2 or serving(postgres.place.data) != asked[-1]:
+                assert not watching.done()
+                await asyncio.sleep(0.02)
+        assert len(set(asked)) == 2
+        await (await connect(postgres.urls.owner)).close()
+    finally:
+        watching.cancel()
+        await postgres.stop()
