@@ -1,7 +1,8 @@
-"""A kind as one viewer receives it: another header, the same payload. No I/O, no clock.
+"""A kind as one viewer receives it: another header, the same picture and sound. No I/O, no clock.
 
 What a viewer receives may come from one source after another (layers of a picture, speakers of a slot): a *span* each.
-Its sequence numbers go on by one, its timestamps with the time that passed.
+Its sequence numbers go on by one, its timestamps with the time that passed, and the numbers that VP8 gives its pictures
+inside the payload as if one encoder had made them all. Of the first span no payload is touched.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, replace
 
-from telemed.media.relay import rtp
+from telemed.media.relay import rtp, vp8
 from telemed.media.relay.feedback import wrap_rtx
 from telemed.media.relay.source import Source
 
@@ -31,6 +32,7 @@ class Span:
     first: int
     offset: int
     time_offset: int
+    shift: vp8.Shift = vp8.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Delivery:
         self.octets = 0
         self.spans: list[Span] = []
         self.last = (0, 0)  # unrolled sequence number and timestamp last sent in spans that are over
+        self._last_payload = b""  # and the payload, as it was sent
         self._line = 0  # what is added to the time line of what is sent now
         self._resend_second = 0
         self._resent = 0
@@ -64,8 +67,12 @@ class Delivery:
         """What is sent now."""
         return self.spans[-1] if self.spans else None
 
-    def begin(self, source: Source, first: int, timestamp: int, pause_s: float) -> None:
-        """From the source's packet ``first`` (unrolled, with this timestamp) on, ``pause_s`` after the last one."""
+    def begin(self, source: Source, first: int, timestamp: int, pause_s: float, payload: bytes = b"") -> None:
+        """From the source's packet ``first`` (unrolled, with this timestamp) on, ``pause_s`` after the last one.
+
+        ``payload`` is that packet's, where it is known: VP8's numbers of pictures go on with it.
+        """
+        shift = vp8.following(self._last_payload, payload, 1) if source.codec == "VP8" else vp8.NONE
         if not self.spans:
             low, high = FIRST_SEQUENCE
             offset, time_offset = low + secrets.randbelow(high - low) - first, 0
@@ -81,7 +88,19 @@ class Delivery:
             time_offset = self._line
             if (timestamp + time_offset - last_time - 1) & 0xFFFFFFFF >= HALF:
                 time_offset = (last_time + 1 - timestamp) & 0xFFFFFFFF
-        self.spans = [*self.spans[-SPANS + 1 :], Span(source, first, offset, time_offset)]
+        self.spans = [*self.spans[-SPANS + 1 :], Span(source, first, offset, time_offset, shift)]
+
+    def end(self, packets: int, octets: int) -> None:
+        """The span now is over; this much went out in it."""
+        self.packets += packets
+        self.octets += octets
+        span = self.span
+        if span is None or span.source.highest < span.first:
+            return
+        source, last = span.source, span.source.last
+        self.last = (source.highest + span.offset, (source.last_time + span.time_offset) & 0xFFFFFFFF)
+        if last is not None and source.codec == "VP8":
+            self._last_payload = vp8.shifted(last.payload, span.shift)
 
     def resent(self, sequence: int, now_s: float) -> bytes | None:
         """The packet sent to this viewer under ``sequence``, for sending again, or None.
@@ -127,7 +146,7 @@ class Delivery:
         """The source's packet under this viewer's header."""
         sequence = (packet.sequence + span.offset) & 0xFFFF
         timestamp = (packet.timestamp + span.time_offset) & 0xFFFFFFFF
-        return packet.rebuilt(self.payload_type, sequence, timestamp, self.ssrc)
+        return packet.rebuilt(self.payload_type, sequence, timestamp, self.ssrc, span.shift)
 
     def _was_sent(self, span: Span, packet: rtp.RtpPacket) -> bool:
         """Whether this span has sent it: not before its first, not after the next span began."""

@@ -55,13 +55,7 @@ class Fan:
         sent = self.flush(fanout)
         if delivery in self._rows:
             _, packets, octets = self._rows.pop(delivery)
-            delivery.packets += self.packets - packets
-            delivery.octets += self.octets - octets
-            span = delivery.span
-            if span is not None and self.source.highest >= span.first:
-                delivery.last = (
-                    self.source.highest + span.offset, (self.source.last_time + span.time_offset) & 0xFFFFFFFF
-                )  # fmt: skip
+            delivery.end(self.packets - packets, self.octets - octets)
             self._groups = None
         return sent
 
@@ -124,4 +118,6 @@ class Fan:
         if place is None or span is None:
             return None
         keys, descriptor, address = place
-        return Row(delivery.payload_type, delivery.ssrc, span.offset, span.time_offset, keys, descriptor, address)
+        return Row(
+            delivery.payload_type, delivery.ssrc, span.offset, span.time_offset, keys, descriptor, address, span.shift
+        )

@@ -22,6 +22,7 @@ import numpy as np
 from telemed.media.backend import Sent
 from telemed.media.relay.adapter import PROTECT, Keys, slots
 from telemed.media.relay.rtp import RtpPacket
+from telemed.media.relay.vp8 import LONG, NONE, Shift, described
 
 SLOTS = 1024  # packets at once: 1.6 MiB, which stays in the processor's second cache
 SLOT_BYTES = 1_664  # the longest datagram received, 1,500 bytes, with libsrtp's longest trailer; whole cache lines
@@ -57,6 +58,7 @@ class Row:
     keys: Keys
     descriptor: int
     address: bytes
+    shift: Shift = NONE
 
 
 class Group:
@@ -72,6 +74,9 @@ class Group:
         self.ssrcs = np.array([row.ssrc for row in rows], np.uint32)
         self.sequences = np.array([row.sequence_offset & 0xFFFF for row in rows], np.uint16)
         self.times = np.array([row.time_offset & 0xFFFFFFFF for row in rows], np.uint32)
+        self.pictures = np.array([row.shift.picture & 0x7FFF for row in rows], np.uint16)
+        self.bases = np.array([row.shift.base & 0xFF for row in rows], np.uint8)
+        self.shifted = any(row.shift != NONE for row in rows)
         names = np.zeros((self.count, NAME_BYTES), np.uint8)
         for at, row in enumerate(rows):
             names[at, : len(row.address)] = np.frombuffer(row.address, np.uint8)
@@ -159,6 +164,8 @@ class Fanout:
             payload = packet.payload
             end = HEADER_BYTES + len(payload)
             self._bytes[at:used:each, HEADER_BYTES:end] = np.frombuffer(payload, np.uint8)
+            if group.shifted:
+                self._renumber(group, rows, payload, self._bytes[at:used:each, HEADER_BYTES:end])
             header = self._headers[at:used:each]
             header["type"] = group.types[rows] | (0x80 if packet.marker else 0)
             header["sequence"] = group.sequences[rows] + np.uint16(packet.sequence)
@@ -188,6 +195,21 @@ class Fanout:
         result.sent += sent * each
         result.unsent += (viewers - sent) * each
         result.bytes += sent * sum(len(packet.payload) for packet in run)
+
+    def _renumber(self, group: Group, rows: slice, payload: bytes, copies: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+        """Move VP8's numbers of pictures in each row's copy by that row's shift, as :func:`vp8.shifted` does."""
+        found = described(payload)
+        if found is None:
+            return
+        picture, base = found.picture, found.base
+        if picture >= 0 and payload[picture] & LONG:
+            number = group.pictures[rows] + np.uint16(payload[picture] << 8 | payload[picture + 1])
+            copies[:, picture] = number >> 8 | LONG
+            copies[:, picture + 1] = number & 0xFF
+        elif picture >= 0:
+            copies[:, picture] = group.pictures[rows] + np.uint16(payload[picture]) & 0x7F
+        if base >= 0:
+            copies[:, base] = group.bases[rows] + np.uint8(payload[base])
 
     def _without_failed(self, viewers: int, each: int, plain: list[int], group: Group) -> int:
         """Take out the messages of which a packet was not encrypted; how many are left."""

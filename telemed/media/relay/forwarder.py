@@ -208,7 +208,7 @@ class Forwarder:
                 self.counts.add(current.remove(delivery, self.fanout))
             self.counts.add(one.flush(self.fanout))
             pause_s = now_s - former.heard_s if former is not None else 0.0
-            delivery.begin(one.source, received.unrolled, packet.timestamp, pause_s)
+            delivery.begin(one.source, received.unrolled, packet.timestamp, pause_s, packet.payload)
             one.add(delivery, viewer.way)
             self._report_to(viewer, one, layers.kind)
         return Received(packet, received.unrolled, received.late, received.ask, received.keyframe_needed)

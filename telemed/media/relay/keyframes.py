@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-_X, _S, _PARTITION = 0x80, 0x10, 0x07  # VP8 payload descriptor, RFC 7741 section 4.2
-_I, _L, _T_OR_K = 0x80, 0x40, 0x30  # its extension byte
-_LONG_PICTURE_ID = 0x80
+from telemed.media.relay import vp8
+from telemed.media.relay.vp8 import Payload
+
 _INTER_FRAME = 0x01  # P, the lowest bit of the frame's first byte: RFC 7741 section 4.3, RFC 6386 section 9.1
 
 _SINGLE_KEY = (5, 7)  # NAL unit types: IDR slice, sequence parameter set (H.264 table 7-1)
 _STAP_A, _FU_A = 24, 28  # RFC 6184 section 5.2
 _FU_START = 0x80  # RFC 6184 section 5.8
-
-Payload = bytes | bytearray | memoryview
 
 
 def is_keyframe(codec: str, payload: Payload) -> bool:
@@ -29,22 +27,10 @@ def is_keyframe(codec: str, payload: Payload) -> bool:
 
 
 def _vp8(payload: Payload) -> bool:
-    size = len(payload)
-    if size < 2 or payload[0] & (_S | _PARTITION) != _S:  # the start of partition 0 holds the frame's header
-        return False
-    at = 1
-    if payload[0] & _X:
-        has = payload[1]
-        at = 2
-        if has & _I:
-            if at >= size:
-                return False
-            at += 2 if payload[at] & _LONG_PICTURE_ID else 1
-        if has & _L:
-            at += 1
-        if has & _T_OR_K:
-            at += 1
-    return at < size and not payload[at] & _INTER_FRAME
+    if len(payload) < 2 or payload[0] & (vp8.START | vp8.PARTITION) != vp8.START:
+        return False  # the start of partition 0 holds the frame's header
+    found = vp8.described(payload)
+    return found is not None and not payload[found.frame] & _INTER_FRAME
 
 
 def _h264(payload: Payload) -> bool:

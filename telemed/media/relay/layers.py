@@ -32,6 +32,8 @@ class Layers:
     def adopt(self, stream: Stream) -> None:
         """Be sent by another publisher, who agreed on this; with fewer layers the last ones are silent."""
         self.stream = stream
+        for fan in self.fans:
+            fan.source.codec = stream.codec
         self.by_ssrc: dict[int, tuple[Fan, bool]] = {}  # and whether its packets are repeated ones (RTX)
 
     def find(self, packet: bytes, ssrc: int) -> tuple[Fan, bool] | None:

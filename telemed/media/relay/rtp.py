@@ -9,6 +9,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from telemed.media.relay import vp8
+
 NTP_UNIX_SECONDS = 2_208_988_800  # 1900-01-01 to 1970-01-01, RFC 868
 NACKED_A_MESSAGE = 256  # sequence numbers read from one NACK; a quarter of the ring
 
@@ -30,7 +32,7 @@ class PacketMalformed(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RtpPacket:
-    """One RTP packet without its extensions and padding; ``payload`` is exactly what the publisher sent."""
+    """One RTP packet without its extensions and padding; ``payload`` is what the publisher sent."""
 
     payload_type: int
     marker: bool
@@ -39,10 +41,13 @@ class RtpPacket:
     ssrc: int
     payload: bytes
 
-    def rebuilt(self, payload_type: int, sequence: int, timestamp: int, ssrc: int) -> bytes:
-        """The packet with another header, the payload untouched."""
+    def rebuilt(
+        self, payload_type: int, sequence: int, timestamp: int, ssrc: int, shift: vp8.Shift = vp8.NONE
+    ) -> bytes:
+        """The packet with another header; in the payload nothing but VP8's numbers of pictures moves, by ``shift``."""
         marker = 0x80 if self.marker else 0
-        return _HEADER.pack(0x80, marker | payload_type, sequence, timestamp, ssrc) + self.payload
+        header = _HEADER.pack(0x80, marker | payload_type, sequence, timestamp, ssrc)
+        return header + vp8.shifted(self.payload, shift)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
 """One received stream: its last packets for resending, its gaps, its reception statistics. No I/O, no clock.
 
-A source numbers and times its packets by itself, without a step when its publisher begins anew under another SSRC:
-*own* numbers. Sequence numbers are unrolled to integers that do not wrap; ``now_s`` is any steady clock in seconds.
+A source numbers and times its packets and pictures by itself, without a step back when its publisher begins anew under
+another SSRC: *own* numbers. Sequence numbers are unrolled to integers that do not wrap; ``now_s`` is any steady clock
+in seconds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from telemed.media.relay import vp8
 from telemed.media.relay.rtp import ReportBlock, RtpPacket, SenderReport
 
 RING = 1024  # packets kept for resending: 6 s of 720p at 160 packets/s, and the SRTP replay window
@@ -21,6 +23,9 @@ REPORT_EVERY_SECONDS = 0.2  # sender reports taken; faster ones are passed over 
 SILENT_SECONDS = 1.0  # without a packet of it: a layer is not sent any more
 STEADY_SECONDS = 2.0  # of packets: it is sent again
 STEP_SECONDS = 1 / 30  # of the timestamp at least, where a publisher begins anew
+# Of its picture numbers: one is left out, so that nobody takes what comes before its first whole picture to go on from
+# the last publisher's.
+STEP_PICTURES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class Source:
         self, kind: str, clock_hz: int, repaired: bool, time_origin: int = 0, family: object | None = None
     ) -> None:
         self.kind = kind
+        self.codec = ""  # as the publisher of now agreed
         self.clock_hz = clock_hz
         self.repaired = repaired
         self.family = family if family is not None else self
@@ -66,6 +72,7 @@ class Source:
         self._ring: list[RtpPacket | None] = [None] * RING
         self._shift = 0  # from the publisher's unrolled numbers to ours
         self._time_shift = time_origin & 0xFFFFFFFF
+        self._picture_shift = vp8.NONE
         self._first = 0
         self._received = self._expected_before = self._received_before = 0
         self._missing: dict[int, tuple[float, int]] = {}  # own unrolled number -> (asked at, times asked)
@@ -110,8 +117,9 @@ class Source:
             return STALE
         timestamp = (packet.timestamp + self._time_shift) & 0xFFFFFFFF
         ours = self._ring[slot] = RtpPacket(
-            packet.payload_type, packet.marker, sequence, timestamp, packet.ssrc, packet.payload
-        )
+            packet.payload_type, packet.marker, sequence, timestamp, packet.ssrc,
+            vp8.shifted(packet.payload, self._picture_shift),
+        )  # fmt: skip
         self._received += 1
         keyframe_needed = False
         late = unrolled < self.highest
@@ -122,6 +130,11 @@ class Source:
             self.highest, self.last_time = unrolled, timestamp
             self._note_transit(packet.timestamp, now_s)
         return Received(ours, unrolled, late, self._due(now_s) if self._missing else (), keyframe_needed)
+
+    @property
+    def last(self) -> RtpPacket | None:
+        """The packet with the number ``highest``."""
+        return self.find(self.highest & 0xFFFF)
 
     def find(self, sequence: int) -> RtpPacket | None:
         """The packet with these 16 bits of its own number, if the ring still holds it."""
@@ -179,6 +192,9 @@ class Source:
 
     def _begin(self, packet: RtpPacket, now_s: float) -> None:
         """Go on with this packet's SSRC: one number and the time that has passed after the last."""
+        last, self._picture_shift = self.last, vp8.NONE
+        if last is not None and self.codec == "VP8":
+            self._picture_shift = vp8.following(last.payload, packet.payload, STEP_PICTURES)
         if self.generation == 0:
             self.highest, self._shift = packet.sequence - 1, 0
         else:
