@@ -35,10 +35,16 @@ LOCKS = {
 LIBRARIES = ROOT / "build" / "libraries"
 
 COMPILED = """
-import importlib, pkgutil, telemed_signal
+import importlib, pkgutil, shutil, telemed_signal
+from telemed_signal.compiled import BESIDE, DIGEST
 for module in pkgutil.iter_modules(telemed_signal.__path__):
     importlib.import_module(f"telemed_signal.{module.name}")
-"""  # machine code is made when a module is loaded, and kept
+for older in BESIDE.glob("*"):
+    if older.name != DIGEST:
+        shutil.rmtree(older, ignore_errors=True)
+for stray in BESIDE.parent.glob("*.nb[ci]"):  # where the code was kept before it had folders
+    stray.unlink(missing_ok=True)
+"""  # machine code is made when a module is loaded, and kept; that of other sources is removed, here and nowhere else
 
 WEB = ROOT / "web"
 DIST = WEB / "telemed_web" / "dist"
@@ -111,8 +117,8 @@ def packages(which: str) -> None:
 
 
 def kernels() -> str:
-    """One hash over what is compiled."""
-    return digest(*sorted((ROOT / "signal" / "telemed_signal").glob("*.py")))
+    """One hash over what is compiled, and by what."""
+    return digest(ROOT / LOCKS["run"], *sorted((ROOT / "signal" / "telemed_signal").glob("*.py")))
 
 
 def pip(title: str, *options: str, of: int = 0, python: Path = PYTHON) -> None:

@@ -8,6 +8,7 @@ and then forgotten with all that was learnt (``gaps``). Below its gate a number 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -61,7 +62,7 @@ class Numeric:
 Event = Beat | Pulse | Numeric
 
 
-class _Stream:
+class _Stream(ABC):
     """What all streams have in common: gaps, and the cut at whole seconds."""
 
     def __init__(self, rate_hz: float, channels: int) -> None:
@@ -102,11 +103,13 @@ class _Stream:
             return (Piece(first_sample, samples.T.astype(np.float64), whole, np.zeros(shape[1], np.bool_)),)
         return self._hold.push(first_sample, samples)
 
+    @abstractmethod
     def _take(self, piece: Piece) -> Sequence[Event]:
-        raise NotImplementedError
+        """Push a piece of the signal; the beats that it made certain."""
 
+    @abstractmethod
     def _numbers(self, sample: int) -> Sequence[Numeric]:
-        raise NotImplementedError
+        """What is known when the signal has reached a whole second."""
 
 
 class EcgAnalysis(_Stream):

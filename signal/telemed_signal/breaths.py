@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from telemed_signal.compiled import compiled
+from telemed_signal.history import median
 
 Reals = npt.NDArray[np.float64]
 Wholes = npt.NDArray[np.int64]
@@ -142,13 +143,6 @@ def _swings(wave: Reals, at: Wholes, count: int) -> Reals:
 
 
 @compiled()
-def _median(values: Reals) -> float:
-    ranked = np.sort(values)
-    half = ranked.size // 2
-    return float(ranked[half]) if ranked.size % 2 else float((ranked[half - 1] + ranked[half]) / 2)
-
-
-@compiled()
 def _exact(wave: Reals, at: int) -> float:
     """A turning point between the samples."""
     if at <= 0 or at >= wave.size - 1:
@@ -161,7 +155,7 @@ def _exact(wave: Reals, at: int) -> float:
 def _unsteady(places: Reals) -> float:
     """How far intervals lie from the median one, of it; each counts for half an interval at most."""
     intervals = np.diff(places)
-    usual = _median(intervals)
+    usual = median(intervals)
     return float(np.mean(np.minimum(MOST_UNSTEADY, np.abs(intervals - usual) / usual)))
 
 
@@ -205,7 +199,7 @@ def _find(wave: Reals, power: Reals, step_hz: float, rate_hz: float, usual: floa
     count = turns(smooth, RIPPLE * deviation, at)
     if count < 3:
         return 0
-    count = turns(smooth, max(usual, SHARE * _median(_swings(smooth, at, count))), at)
+    count = turns(smooth, max(usual, SHARE * median(_swings(smooth, at, count))), at)
     tops, bottoms = np.empty(count), np.empty(count)
     high = low = 0
     for k in range(count):
@@ -222,7 +216,7 @@ def _find(wave: Reals, power: Reals, step_hz: float, rate_hz: float, usual: floa
         return high
     span = tops[high - 1] - tops[0] + bottoms[low - 1] - bottoms[0]
     told[PER_MIN] = 60 * rate_hz * (high + low - 2) / span
-    told[SWING] = _median(_swings(smooth, at, count))
+    told[SWING] = median(_swings(smooth, at, count))
     told[SPREAD] = (_unsteady(tops[:high]) + _unsteady(bottoms[:low])) / 2
     near = 0.0
     centre = told[PER_MIN] / 60

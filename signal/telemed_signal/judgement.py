@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from telemed_signal.compiled import compiled
+from telemed_signal.history import append, median
 
 Wholes = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float64]
@@ -98,24 +99,6 @@ def begin(whole: Wholes, real: Reals, rate_hz: float, share: float) -> None:
 
 
 @compiled()
-def median(values: Reals) -> float:
-    """The middle of up to a few dozen numbers."""
-    ranked = np.sort(values)
-    half = ranked.size // 2
-    return float(ranked[half]) if ranked.size % 2 else float((ranked[half - 1] + ranked[half]) / 2)
-
-
-@compiled()
-def _append(kept: Reals | Wholes, count: int, value: float) -> int:
-    """Add to the newest ``kept.size`` values; returns how many there are."""
-    if count == kept.size:
-        kept[:-1] = kept[1:].copy()
-        count -= 1
-    kept[count] = value
-    return count + 1
-
-
-@compiled()
 def _bar(whole: Wholes, real: Reals, at: int) -> float:
     """The height that makes a beat at this position; ``NONE``: long after the last one."""
     noises = whole[NOISE_COUNT]
@@ -131,12 +114,12 @@ def _bar(whole: Wholes, real: Reals, at: int) -> float:
 @compiled()
 def _take(whole: Wholes, real: Reals, found: Wholes, at: int, height: int, second: int) -> None:
     """It is a beat."""
-    whole[BEAT_COUNT] = _append(
+    whole[BEAT_COUNT] = append(
         real[BEAT_AT : BEAT_AT + BEATS], whole[BEAT_COUNT], min(float(height), CLIP * real[LEVEL]))
     real[LEVEL] = median(real[BEAT_AT : BEAT_AT + whole[BEAT_COUNT]])
     early = 0.0
     if whole[LAST] != NONE:
-        whole[INTERVAL_COUNT] = _append(
+        whole[INTERVAL_COUNT] = append(
             whole[INTERVAL_AT : INTERVAL_AT + INTERVALS], whole[INTERVAL_COUNT], at - whole[LAST])
         real[INTERVAL] = median(whole[INTERVAL_AT : INTERVAL_AT + whole[INTERVAL_COUNT]].astype(np.float64))
         share = min(HOLD_OFF_S * real[RATE], HOLD_OFF_SHARE * real[INTERVAL])
@@ -165,9 +148,9 @@ def judge(whole: Wholes, real: Reals, found: Wholes, at: int, height: int) -> No
     if height >= max(_bar(whole, real, at), FLOOR):
         _take(whole, real, found, at, height, 0)
         return
-    whole[NOISE_COUNT] = _append(real[NOISE_AT : NOISE_AT + NOISES], whole[NOISE_COUNT], float(height))
-    _append(whole[REJECTED_AT : REJECTED_AT + REJECTED], whole[REJECTED_COUNT], at)
-    whole[REJECTED_COUNT] = _append(
+    whole[NOISE_COUNT] = append(real[NOISE_AT : NOISE_AT + NOISES], whole[NOISE_COUNT], float(height))
+    append(whole[REJECTED_AT : REJECTED_AT + REJECTED], whole[REJECTED_COUNT], at)
+    whole[REJECTED_COUNT] = append(
         whole[REJECTED_HEIGHT : REJECTED_HEIGHT + REJECTED], whole[REJECTED_COUNT], height)
 
 

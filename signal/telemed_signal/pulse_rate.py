@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from telemed_signal.compiled import compiled
+from telemed_signal.history import median
 from telemed_signal.systole import (
     BEAT_AT,
     BEAT_COUNT,
@@ -21,7 +22,6 @@ from telemed_signal.systole import (
     FLAT_RING,
     FLAT_SLOTS,
     RATE,
-    median,
 )
 
 Wholes = npt.NDArray[np.int64]

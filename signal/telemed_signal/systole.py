@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from telemed_signal.compiled import compiled
+from telemed_signal.history import append, median
 
 Wholes = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float64]
@@ -127,25 +128,6 @@ FOUND_COLUMNS: Final = 5
 
 
 @compiled()
-def median(values: Reals) -> float:
-    """The middle of up to a few dozen numbers."""
-    ranked = np.sort(values)
-    half = ranked.size // 2
-    return float(ranked[half]) if ranked.size % 2 else float((ranked[half - 1] + ranked[half]) / 2)
-
-
-@compiled()
-def _append(kept: Reals | Wholes, count: int, value: float) -> int:
-    """Add to the newest ``kept.size`` values; returns how many there are."""
-    if count == kept.size:
-        for k in range(count - 1):
-            kept[k] = kept[k + 1]
-        count -= 1
-    kept[count] = value
-    return count + 1
-
-
-@compiled()
 def _shape(whole: Wholes, real: Reals, sizes: Wholes, at: float, points: Reals) -> None:
     """The smooth wave around a rise as ``POINTS`` numbers without offset and slope, of length 1 (all 0 when flat)."""
     factor = sizes[FACTOR]
@@ -208,10 +190,10 @@ def emit(whole: Wholes, real: Reals, sizes: Wholes, found: Reals) -> None:
     found[row, 1] = max(0.0, median(likeness)) if likeness.size else 0.0
     whole[FOUND_COUNT] = row + 1
     beats = whole[BEAT_COUNT]
-    _append(real[BEAT_LIKENESS : BEAT_LIKENESS + BEATS], beats, found[row, 1])
-    _append(real[BEAT_FOOT : BEAT_FOOT + BEATS], beats, foot)
-    _append(real[BEAT_TOP : BEAT_TOP + BEATS], beats, top)
-    whole[BEAT_COUNT] = _append(real[BEAT_AT : BEAT_AT + BEATS], beats, at)
+    append(real[BEAT_LIKENESS : BEAT_LIKENESS + BEATS], beats, found[row, 1])
+    append(real[BEAT_FOOT : BEAT_FOOT + BEATS], beats, foot)
+    append(real[BEAT_TOP : BEAT_TOP + BEATS], beats, top)
+    whole[BEAT_COUNT] = append(real[BEAT_AT : BEAT_AT + BEATS], beats, at)
     taken = whole[TAKEN_COUNT] - 1
     for k in range(taken):
         whole[TAKEN_AT + k], real[TAKEN_PART + k] = whole[TAKEN_AT + k + 1], real[TAKEN_PART + k + 1]
@@ -235,10 +217,10 @@ def _bar(whole: Wholes, real: Reals, at: int) -> float:
 def _take(whole: Wholes, real: Reals, sizes: Wholes, found: Reals, at: int, part: float, height: float,
           second: int) -> None:  # fmt: skip
     """It is a beat."""
-    whole[LEVEL_COUNT] = _append(real[LEVEL_AT : LEVEL_AT + LEVELS], whole[LEVEL_COUNT], height)
+    whole[LEVEL_COUNT] = append(real[LEVEL_AT : LEVEL_AT + LEVELS], whole[LEVEL_COUNT], height)
     if whole[LAST] != NONE:
         intervals = real[INTERVAL_AT : INTERVAL_AT + INTERVALS]
-        whole[INTERVAL_COUNT] = _append(intervals, whole[INTERVAL_COUNT], float(at - whole[LAST]))
+        whole[INTERVAL_COUNT] = append(intervals, whole[INTERVAL_COUNT], float(at - whole[LAST]))
         real[INTERVAL] = median(intervals[: whole[INTERVAL_COUNT]])
         share = min(HOLD_OFF_S * real[RATE], HOLD_OFF_SHARE * real[INTERVAL])
         whole[HOLD_OFF] = np.int64(np.rint(max(SHORTEST_HOLD_OFF_S * real[RATE], share)))
@@ -267,9 +249,9 @@ def judge(whole: Wholes, real: Reals, sizes: Wholes, found: Reals, at: int, part
         _take(whole, real, sizes, found, at, part, height, 0)
     else:
         count = whole[REJECTED_COUNT]
-        _append(whole[REJECTED_AT : REJECTED_AT + REJECTED], count, at)
-        _append(real[REJECTED_PART : REJECTED_PART + REJECTED], count, part)
-        whole[REJECTED_COUNT] = _append(real[REJECTED_HEIGHT : REJECTED_HEIGHT + REJECTED], count, height)
+        append(whole[REJECTED_AT : REJECTED_AT + REJECTED], count, at)
+        append(real[REJECTED_PART : REJECTED_PART + REJECTED], count, part)
+        whole[REJECTED_COUNT] = append(real[REJECTED_HEIGHT : REJECTED_HEIGHT + REJECTED], count, height)
 
 
 @compiled()

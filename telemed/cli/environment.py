@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telemed.cli.errors import SettingsInvalid
@@ -37,11 +38,15 @@ def load_settings(**options: object) -> Settings:
 def _keep_machine_code(settings: Settings) -> None:
     """Where nothing can be written beside the program, have compiled kernels kept beside the data.
 
-    Read by telemed_signal.compiled when it is loaded, which is later.
+    Read by telemed_signal.compiled when it is loaded, which is later and slow: its ``BESIDE`` is said again here.
     """
     found = find_spec("telemed_signal")
-    beside = found.submodule_search_locations if found is not None else None
-    if beside and not os.access(beside[0], os.W_OK):
+    package = found.submodule_search_locations if found is not None else None
+    if not package:
+        return
+    beside = Path(package[0], "__pycache__", "compiled")
+    there = next(folder for folder in (beside, *beside.parents) if folder.exists())
+    if not os.access(there, os.W_OK):
         os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.home / "cache" / "compiled"))
 
 
