@@ -73,3 +73,24 @@ class PasswordUnfit(TelemedError):
 
     code = "password_unfit"
     status = 500
+
+
+class RecordingNotOpened(TelemedError):
+    """The recording ``file`` cannot be read, for ``reason``."""
+
+    code = "recording_not_opened"
+    status = 500
+
+
+class ChannelUnknown(TelemedError):
+    """The recording has no channel ``name``; it has ``channels``."""
+
+    code = "channel_unknown"
+    status = 500
+
+
+class TrendUnwritable(TelemedError):
+    """The file ``path`` for the numbers of every second cannot be written, for ``reason``."""
+
+    code = "trend_unwritable"
+    status = 500

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from telemed import __version__
-from telemed.cli import backup, database, demo, migrate, redecode, restore, serve, station, user
+from telemed.cli import analyze, backup, database, demo, migrate, redecode, restore, serve, station, user
 from telemed.cli.sentences import line
 from telemed.errors import TelemedError
 
@@ -33,6 +33,7 @@ app.command("migrate")(migrate.migrate)
 app.command("backup")(backup.backup)
 app.command("restore")(restore.restore)
 app.command("redecode")(redecode.redecode)
+app.command("analyze")(analyze.analyze)
 app.add_typer(database.app, name="db")
 app.add_typer(station.app, name="station")
 app.add_typer(user.app, name="user")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 STEPS = {
     "copy": "Copying", "check": "Checking the files", "restore": "Restoring", "analyze": "Counting for the planner",
     "upgrade": "Upgrading", "verify": "Comparing", "redecode": "Reading again",
+    "signal": "Analysing",
 }  # fmt: skip
 
 

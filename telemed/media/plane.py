@@ -280,7 +280,8 @@ class MediaPlane:
                     over = self._take_off if event["event"] == "silent" else self._take_out
                     self._tasks.start(self._close(over(session)))
             case "down":
-                logger.warning("the relay has ended; %d sessions with it", len(self._sessions))
+                if not self._closed:
+                    logger.warning("the relay has ended; %d sessions with it", len(self._sessions))
                 self._tasks.start(self._end_all(list(self._sessions.values())))
 
     def _go_live(self, session: Session) -> None:

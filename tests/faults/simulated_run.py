@@ -122,6 +122,7 @@ class _Run:
         self._prefix: dict[int, int] = {}
         self._ids: dict[int, int] = {}
         self._keys: dict[int, DataKey] = {}
+        self._announced: set[int] = set()  # streams of the connection now, by their numbers
         self._differs = 0
         self._errors = self._store.errors
         self._figures = Figures(scenario.seed, kinds=scenario.kinds)
@@ -229,15 +230,18 @@ class _Run:
 
     def _conflict(self) -> None:
         """Other bytes under a number that is stored, on the station's own line."""
-        line = self._server.line
-        tables = self._store.tables
-        native = {stream for stream, row in tables.streams.items() if row["format"] == "native"}
-        stored = sorted((stream, seq) for stream in native for seq in self._store.durable(stream))
+        line, stored = self._server.line, self._stored_of_announced()
         if line is None or line.up.ended or not stored:
             return
         frame = unpack_frame(self._plain(*self._dice.choice(stored)))
         data = pack_frame(replace(frame, samples=frame.samples + 1))
         line.up.put(WSMessage(WSMsgType.BINARY, data, None), loose=False)
+
+    def _stored_of_announced(self) -> list[tuple[int, int]]:
+        streams = self._store.tables.streams
+        native = [stream for stream, row in streams.items()
+                  if row["format"] == "native" and row["number"] in self._announced]  # fmt: skip
+        return sorted((stream, seq) for stream in native for seq in self._store.durable(stream))
 
     # What must hold.
 
@@ -252,6 +256,7 @@ class _Run:
         kind = said["type"]
         if kind == "welcome":
             self._figures.connections += 1
+            self._announced.clear()
         if kind == "error":
             self._differs += said["error"]["code"] == "chunk_differs"
             self._note(f"error {said['error']['code']} {said.get('seq')}")
@@ -259,6 +264,7 @@ class _Run:
             return
         self._note(f"{kind} {said['through']} {said['ranges']} {self._loop.time():.6f}")
         number = said["number"]
+        self._announced.add(number)
         stream_id = self._id(number)
         through = -1 if said["through"] is None else said["through"]
         first = self._prefix.get(number, 0)
@@ -295,10 +301,13 @@ class _Run:
             await asyncio.sleep(LOOK_S)
 
     async def _refused_at_last(self) -> None:
-        """With nothing in its way, other bytes under a stored number are refused."""
+        """With nothing in its way, other bytes under a stored number are refused.
+
+        A run of the station's program that stored nothing of its wave has no such number on its line.
+        """
         end_s = self._loop.time() + REFUSED_S
         before = self._differs
-        while self._differs == before and not self._errors:
+        while self._differs == before and not self._errors and self._stored_of_announced():
             if self._loop.time() > end_s:
                 self._fail("other bytes under a stored number were not refused")
             self._conflict()

@@ -47,8 +47,9 @@ describe("the catalogues", () => {
     const code = sources(`${web}src`)
       .map((path) => readFileSync(path, "utf8"))
       .join("\n");
-    // Errors and the devices' quality words are looked up by code, in Python too; invitations are written there alone.
-    const byCode = (key: string) => /^(error|quality|invitation)\./.test(key);
+    // Errors and the devices' quality words are looked up by code, in Python too; invitations and what commands print
+    // are written there alone.
+    const byCode = (key: string) => /^(command|error|quality|invitation)\./.test(key);
     const unused = Object.keys(en).filter((key) => !byCode(key) && !code.includes(`"${key}"`));
     expect(unused).toEqual([]);
   });
