@@ -138,7 +138,7 @@ async def vitals_context(app: web.Application) -> AsyncIterator[None]:
 
 def prepare(app: web.Application) -> None:
     """Put the objects of the vital-sign way into the application, and let its sockets go when it stops."""
-    app[keys.HUB] = Hub()
+    app[keys.HUB] = Hub(later=lambda work: asyncio.get_running_loop().call_soon(work))
     app[PAGES] = set()
     app[ONE_PAGE] = Pages()
     app[STANDING] = Standing(app[keys.DATABASE])

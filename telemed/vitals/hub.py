@@ -1,7 +1,8 @@
 """Who watches what: the live streams of every attachment, their newest numbers, and their watchers.
 
 A board is one attachment: what is on it may be seen by the watchers of its consultation and by nobody else.
-Everything here happens at once and in the caller's task; nothing waits for a watcher.
+Everything here happens at once and in the caller's task; nothing waits for a watcher. Our own numbers alone are
+computed a little later: the seconds of hundreds of streams may end together, and no frame waits for all that.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ VIEWS_MAX = 65_535  # the view number is a u16
 VIEWS_WATCHED = 64  # of one socket: 32 streams in both views
 NUMBERS_KEPT = 64  # newest numbers of one board
 STREAMS_SHOWN = 64  # of one board: twice what a socket may watch in both views
+WORK_SECONDS = 0.002  # of computing numbers at a time: a frame waits no longer for them (a number of ours takes 0.1 ms)
 CUTS_KEPT = 1024  # ends of attachments remembered: a station that is away that long is told by the database
 
 
@@ -56,11 +58,20 @@ class Board:
         ]
 
 
-class Hub:
-    """The live side of the server. ``monotonic`` is in seconds."""
+def _at_once(work: Callable[[], None]) -> None:
+    work()
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+
+class Hub:
+    """The live side of the server. ``monotonic`` is in seconds; ``later`` has work done between other work, soon."""
+
+    def __init__(
+        self, monotonic: Callable[[], float] = time.monotonic,
+        later: Callable[[Callable[[], None]], object] = _at_once,
+    ) -> None:
         self._monotonic = monotonic
+        self._later = later
+        self._due: dict[int, tuple[Board, LiveStream]] = {}  # whose second is full; a live stream is there once
         self._boards: dict[UUID, Board] = {}
         self._joined: dict[Watcher, frozenset[UUID]] = {}
         self._views: dict[int, View] = {}
@@ -151,7 +162,10 @@ class Hub:
         if derived is None:
             derived = self._derived[stream.card.id] = Derived(stream.card)
         if derived.take(seen) and board.watchers:
-            self._derive(board, stream)
+            waits = bool(self._due)
+            self._due[stream.card.id] = board, stream
+            if not waits:
+                self._later(self._work)
 
     def reading(self, stream: LiveStream, reading: Reading, at_us: int, error_us: int = 0) -> None:
         """A device's own number at a consultation time, known to ``error_us``."""
@@ -271,6 +285,20 @@ class Hub:
     def _device_speaks(self, board: Board, kind: str) -> bool:
         heard = board.device_heard.get(kind)
         return heard is not None and self._monotonic() - heard < DEVICE_SECONDS
+
+    def _work(self) -> None:
+        """Compute the numbers that are due, for ``WORK_SECONDS``; the rest has its turn after what came meanwhile."""
+        end = self._monotonic() + WORK_SECONDS
+        try:
+            while self._due:
+                board, stream = self._due.pop(next(iter(self._due)))
+                if board.watchers and self._board_of(stream) is board:
+                    self._derive(board, stream)
+                if self._monotonic() >= end:
+                    break
+        finally:
+            if self._due:
+                self._later(self._work)
 
     def _derive(self, board: Board, stream: LiveStream) -> None:
         """Compute what is new of our number of a stream; a device's own goes before it."""
