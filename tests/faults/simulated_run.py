@@ -305,7 +305,8 @@ class _Run:
 
         A run of the station's program that stored nothing of its wave has no such number on its line.
         """
-        end_s = self._loop.time() + REFUSED_S
+        # A number that was stored before the server's clock was set back is refused for its time until then.
+        end_s = self._loop.time() + REFUSED_S + self._stepped_us / 1e6
         before = self._differs
         while self._differs == before and not self._errors and self._stored_of_announced():
             if self._loop.time() > end_s:
