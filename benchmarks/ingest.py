@@ -139,8 +139,9 @@ def fan_out(bench: Bench) -> list[Row]:
     bench.pages.ask(
         "open", consultations=[one[2] for one in bench.server.stations[:FAN_STATIONS]], each=FAN_EACH, view="raw"
     )
+    time.sleep(SETTLE_SECONDS)  # a thousand pages have come: what that cost is not what they cost
     idle_before, began = bench.server.cpu(), time.monotonic()
-    time.sleep(4)
+    time.sleep(SECONDS)
     idle = (bench.server.cpu()["server"] - idle_before["server"]) / (time.monotonic() - began)
     found = bench.measured(FAN_STATIONS, pages=True)
     bench.pages.ask("close")

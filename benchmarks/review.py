@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import aiohttp
+import asyncpg
 import numpy as np
 from _report import Row, percentile, report
 from _review_store import LOGIN, RATE, World, ecg, hour, store_hour, world
@@ -114,6 +115,10 @@ async def prepare(home: Path, password: str) -> tuple[World, list[Row]]:
                     "where inhparent = $1::text::regclass", table)
                 rows.append(Row(f"{table}, bytes a sample", float(size) / (HOURS * 3600 * RATE * 12), "bytes",
                                 "int16", 2.0, "<= 1.2 both" if table == "segment" else None))
+        # The day was stored before it is reviewed: what PostgreSQL still has to write to its files is written first.
+        owner = await asyncpg.connect(urls.owner)
+        await owner.execute("checkpoint")
+        await owner.close()
         for name, seconds in WINDOWS.items():
             took = await at_storage(database, sealer, where, seconds, REPEATS)
             scan = scans.get(name)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 ASK_SECONDS = 5.0  # protocol section 6
 WINDOW_US = 60_000_000  # the last minute
 ASKS_OPEN = 8  # unanswered questions remembered: 40 s, longer than a peer may be silent
+AROUND_KEPT = 256  # times of which the stamps are remembered: ends of windows and of attachments
 DRIFT_PPM = 250  # the worst quartz clocks of computers drift by 200 in an hour
 DRIFT_KEPT = 60  # fixes, one a minute, of which the drift is told
 DRIFT_ERROR_PPM = 20.0  # a drift that may be further off is not told
@@ -157,6 +158,7 @@ class Mapping:
         soon = [(min(before.stamp_us + 1, after.stamp_us), after.offset_us) for before, after in steps]
         self._line = self._points(points, late)
         self._other = self._points(points, soon)
+        self._around: dict[int, tuple[int, int]] = {}  # a review asks for its window's ends once a stream
 
     @property
     def fixes(self) -> Sequence[Fix]:
@@ -219,6 +221,14 @@ class Mapping:
 
     def stamps_around(self, consultation_us: int) -> tuple[int, int]:
         """The first and the last stamp that may have this consultation time."""
+        known = self._around.get(consultation_us)
+        if known is None:
+            if len(self._around) >= AROUND_KEPT:
+                self._around.clear()
+            known = self._around[consultation_us] = self._found_around(consultation_us)
+        return known
+
+    def _found_around(self, consultation_us: int) -> tuple[int, int]:
         if not self.stepped:
             return (self.to_stamp(consultation_us),) * 2
         offsets = [one.offset_us for one in self._kept]

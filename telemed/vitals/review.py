@@ -30,7 +30,8 @@ async def summary(connection: Connection, stored: Stored) -> dict[str, Any]:
             "channels": [channel.name for channel in card.channels], "rate": card.rate, "from_us": 0, "to_us": 0,
             "segments": [],
         })
-        row["segments"] += _segments(stream, pictures[card.id].timeline)
+        if card.id in pictures:
+            row["segments"] += _segments(stream, pictures[card.id].timeline)
     streams = [row for row in groups.values() if row["segments"]]
     for row in streams:
         row["segments"].sort(key=lambda one: (one["from_us"], one["stream"]))

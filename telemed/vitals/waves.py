@@ -27,9 +27,9 @@ from telemed.store.database import Connection
 from telemed.vitals.faults import ViewUnknown, WindowTooLarge
 from telemed.vitals.live import describe
 from telemed.vitals.storage.pyramid import level_for
-from telemed.vitals.storage.reading import BLOCK_SAMPLES, Picture, Reader
+from telemed.vitals.storage.reading import BLOCK_SAMPLES, LITTLE_ROWS, Picture, Reader, soon
 from telemed.vitals.storage.reading_columns import MISSING, Laid, Samples
-from telemed.vitals.storage.reading_rows import Index, Int64s, Piece
+from telemed.vitals.storage.reading_rows import Index, Int64s, Piece, Rows
 from telemed.vitals.storage.reading_views import RAW, filter_of
 from telemed.vitals.stored import StoredStream
 
@@ -157,40 +157,41 @@ async def _found(
     found: dict[int, _Fine | _Coarse] = {}
     async with reader.snapshot():
         coarse = await _coarse(reader, streams, window, levels)
-        found.update(coarse)
+        found.update({id_: one for id_, one in coarse.items() if one is not None})
         fine = [one for one in streams if one.card.id not in coarse]
         rows = await reader.rows(fine, max(0, window.from_us - margin), window.to_us + margin) if fine else {}
-    for stream in fine:
-        ours = rows[stream.card.id]
-        index = await asyncio.to_thread(Index, stream, ours, window.from_us, window.to_us)
-        wide = index if not margin else await asyncio.to_thread(
-            Index, stream, ours, window.from_us - margin, window.to_us + margin)
-        found[stream.card.id] = _Fine(stream, index, wide)
-    listed = [found[one.card.id] for one in streams]
+    there = [one for one in fine if len(rows[one.card.id])]
+    little = sum(len(rows[one.card.id]) for one in there) <= LITTLE_ROWS
+    found.update(await soon(little, lambda: {
+        one.card.id: _fine(one, rows[one.card.id], window, margin) for one in there}))
+    listed = [found[one.card.id] for one in streams if one.card.id in found]
     used = [one for one in listed if isinstance(one, _Coarse) or one.index.samples]
     _bounded([one for one in used if isinstance(one, _Fine)], window)
-    return [one for one in used if not isinstance(one, _Coarse) or one.laid is not _NOTHING]
+    return used
 
 
-_NOTHING: Final = Laid(0, 0)
+def _fine(stream: StoredStream, rows: Rows, window: Window, margin: int) -> _Fine:
+    index = Index(stream, rows, window.from_us, window.to_us)
+    wide = index if not margin else Index(stream, rows, window.from_us - margin, window.to_us + margin)
+    return _Fine(stream, index, wide)
 
 
 async def _coarse(
     reader: Reader, streams: Sequence[StoredStream], window: Window, levels: dict[int, int | None]
-) -> dict[int, _Coarse]:
-    """The streams whose columns come from the pyramid, and those that have nothing in the window."""
+) -> dict[int, _Coarse | None]:
+    """The streams whose columns come from the pyramid; None for those that have nothing in the window."""
     asked = [one for one in streams if levels[one.card.id] is not None]
     if not asked or window.columns is None:
         return {}
     slack = max(one.card.sample_us(levels[one.card.id] or 1) for one in asked)
     pictures = await reader.pictures(asked, max(0, window.from_us - slack), window.to_us + slack)
-    found: dict[int, _Coarse] = {}
+    found: dict[int, _Coarse | None] = {}
     laying = []
     for stream in asked:
-        picture, level = pictures[stream.card.id], levels[stream.card.id] or 1
-        count, first = picture.timeline.within(stream, window.from_us, window.to_us)
-        if not count:
-            found[stream.card.id] = _Coarse(stream, picture, level, 0, _NOTHING, np.empty(0, np.int64))
+        picture, level = pictures.get(stream.card.id), levels[stream.card.id] or 1
+        count, first = (0, 0) if picture is None else picture.timeline.within(stream, window.from_us, window.to_us)
+        if picture is None or not count:
+            found[stream.card.id] = None
         elif count > window.columns:
             laying.append((stream, picture, level, first))
     laid = await reader.columns([(one, picture, level) for one, picture, level, _ in laying], window.marks)

@@ -79,7 +79,7 @@ class Reader:
         return {one.card.id: Rows.joined((hot[one.card.id], spans[one.card.id])) for one in streams}
 
     async def pictures(self, streams: Sequence[StoredStream], from_us: int, to_us: int) -> dict[int, Picture]:
-        """What is known of each stream, its hot chunks of the window alone."""
+        """What is known of each stream that has something near the window, its hot chunks of the window alone."""
         hot = await self._hot(streams, from_us, to_us)
         found: dict[int, list[tuple[int, ...]]] = {one.card.id: [] for one in streams}
         for row in await self._connection.fetch(SQL["runs"], list(found)):
@@ -90,11 +90,12 @@ class Reader:
         for one in streams:
             if not _near(one, compacted[one.card.id], from_us, to_us) and not len(hot[one.card.id]):
                 compacted[one.card.id] = Rows.of([])
-        torn = [one for one in streams if not judged(one, compacted[one.card.id], lines=True)[0].all()]
+        there = [one for one in streams if len(compacted[one.card.id]) or len(hot[one.card.id])]
+        torn = [one for one in there if not judged(one, compacted[one.card.id], lines=True)[0].all()]
         if torn:
             compacted.update(await self._spans(torn, from_us, to_us))
         made = {}
-        for one in streams:
+        for one in there:
             ours = compacted[one.card.id], hot[one.card.id]
             timeline = await soon(len(ours[0]) + len(ours[1]) <= LITTLE_ROWS, Timeline.of, one, *ours)
             made[one.card.id] = Picture(timeline, *ours)
@@ -185,7 +186,9 @@ class Reader:
         found = await soon(len(rows) <= LITTLE_RECORDS, _span_rows, streams, rows)
         made = {}
         for stream in streams:
-            spans = found[stream.card.id]
+            spans = made[stream.card.id] = found[stream.card.id]
+            if not len(spans):
+                continue
             inside, outside = judged(stream, spans, lines=False)
             parts = [spans.where(inside | outside)]
             open_ = spans.seq[~(inside | outside)].tolist()
