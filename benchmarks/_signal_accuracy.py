@@ -23,7 +23,7 @@ from _signal_score import (
     total,
     within,
 )
-from _signal_tuned import TUNED, beats_of
+from _signal_tuned import Constants, beats_of, searched
 
 BLOCK_S: Final = 0.250
 FINE_S: Final = 0.001
@@ -156,19 +156,21 @@ def measured(libraries: Libraries | None) -> Accuracy:
         both = fused_beats(record.x_mv, record.rate_hz, BLOCK_S)
         if both is not None:
             done.scores.setdefault(FUSED, Scores()).add(record, both.at)
-    if any(TUNED.values()):
-        for leads, title in ((1, CROSS), (2, CROSS_FUSED)):
-            if leads == 1 or FUSED in done.scores:
-                done.scores[title] = crossed(leads)
     return done
 
 
-def crossed(leads: int) -> Scores:
+def tuned() -> dict[str, dict[str, float]]:
+    """The constants that the search finds on half A alone, on half B alone, and on all records."""
+    return {half: searched(names) for half, names in HALVES.items()}
+
+
+def crossed(constants: Mapping[str, Constants]) -> dict[str, Scores]:
     """Each half with the constants found on the other."""
-    scores = Scores()
+    scores = {CROSS: Scores(), CROSS_FUSED: Scores()}
     for tuned_on, names in (("A", MIT_B), ("B", MIT_A)):
-        for name, places in beats_of(tuned_on, names, leads, BLOCK_S).items():
-            scores.add(mit(name), places)
+        for leads, title in ((1, CROSS), (2, CROSS_FUSED)):
+            for name, places in beats_of(constants[tuned_on], names, leads).items():
+                scores[title].add(mit(name), places)
     return scores
 
 

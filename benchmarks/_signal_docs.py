@@ -9,7 +9,8 @@ from typing import Any, Final
 from _signal_records import ROOT
 
 PAGE: Final = ROOT / "docs" / "signal.md"
-MARKED: Final = re.compile(r"(<!-- table: (\w+) -->\n)(?:.*?<!-- end -->\n|)", re.DOTALL)
+MARKED: Final = re.compile(r"(<!-- table: (\w+) -->\n)(?:(?:(?!<!-- table: ).)*?<!-- end -->\n|)", re.DOTALL)
+"""A mark alone, where nothing was written yet, ends where it stands: the next table is not its own."""
 Rows = Sequence[Sequence[str]]
 
 
@@ -65,13 +66,18 @@ def _plain(of: Mapping[str, Any]) -> str:
         for name, row in of.items()])  # fmt: skip
 
 
+def _constants(of: Mapping[str, Mapping[str, float]]) -> str:
+    return table(("constant", *(f"half {half}" if half in "AB" else half for half in of)), [
+        (f"`{name}`", *(f"{constants[name]:g}" for constants in of.values())) for name in of["shipped"]])  # fmt: skip
+
+
 def _list(of: Mapping[str, float]) -> str:
     return table(("", "value"), [(name.replace("_", " "), f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}")
                                  for name, value in of.items()])  # fmt: skip
 
 
 WRITERS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
-    "beats": _beats, "latency": _list, "beats_at_other_rates": _counts, "pulse": _rates,
+    "beats": _beats, "tuned": _constants, "latency": _list, "beats_at_other_rates": _counts, "pulse": _rates,
     "respiration_of_the_chest": _rates, "respiration_of_the_pulse_wave": _rates, "noise": _plain, "trains": _plain,
     "speed_libraries": _plain, "speed_beats": _plain, "speed_bank": _plain, "memory": _list,
 }  # fmt: skip

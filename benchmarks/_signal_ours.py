@@ -154,11 +154,10 @@ def state_bytes(rate_hz: float) -> int:
     return state.whole.nbytes + state.real.nbytes
 
 
-def detectors(count: int, rate_hz: float) -> Callable[[Array], list[list[Beat]]]:
-    """``count`` leads' detectors; the result takes (leads, samples)."""
-    each = [BeatDetector(rate_hz) for _ in range(count)]
+def detector(leads: int, rate_hz: float) -> Callable[[Array], list[Beat]]:
+    """What takes the blocks of one lead, (samples,), or of a station's, (leads, samples): each beat once."""
+    if leads == 1:
+        return BeatDetector(rate_hz).push
+    from telemed_signal.fusion import FusedBeats
 
-    def push(block: Array) -> list[list[Beat]]:
-        return [one.push(lead) for one, lead in zip(each, block, strict=True)]
-
-    return push
+    return FusedBeats(rate_hz, leads).push

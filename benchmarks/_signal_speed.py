@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import psutil
 from _signal_libraries import reference, seconds
-from _signal_ours import detectors, state_bytes
+from _signal_ours import detector, state_bytes
 from _signal_peers import Libraries
 from _signal_records import Array, blocks, train
 from scipy import signal
@@ -63,12 +63,13 @@ def of_libraries(libraries: Libraries, methods: Sequence[str]) -> dict[str, dict
 
 
 def of_beats() -> dict[str, dict[str, float]]:
-    """Our detector by leads and block."""
+    """Our detector by leads and block: one lead, or all leads of a station together."""
     told = {}
     for leads, block_s in ((1, 0.1), (1, 0.25), (1, 1.0), (LEADS, 0.1), (LEADS, 0.25)):
         x, _ = train(72, ECG_RATE_HZ, SIGNAL_S, noise_mv=0.03)
-        pieces = list(blocks(np.tile(x, (leads, 1)), round(block_s * ECG_RATE_HZ)))
-        push = detectors(leads, ECG_RATE_HZ)
+        whole = x if leads == 1 else np.tile(x, (leads, 1))
+        pieces = [np.ascontiguousarray(piece) for piece in blocks(whole, round(block_s * ECG_RATE_HZ))]
+        push = detector(leads, ECG_RATE_HZ)
 
         def run(pieces: Sequence[Array] = pieces, push: Callable[[Array], object] = push) -> None:
             for piece in pieces:
@@ -132,13 +133,13 @@ def _ways(
 
         ways.append((f"bank frame by frame, int16 in and out, {title}", by_frame))
     bank, slots = _bank(MONITOR_BAND, stations, floats[0])
-    push = detectors(channels, STATION_RATE_HZ)
-    leads = [np.ascontiguousarray(block.T) for block in floats]
+    beats = [detector(LEADS, STATION_RATE_HZ) for _ in range(stations)]
+    leads = [np.ascontiguousarray(block[:, :LEADS].T) for block in floats]
 
     def with_beats(k: int) -> None:
-        for slot in slots:
+        for slot, push in zip(slots, beats, strict=True):
             bank.push_frame(slot, frames[k])
-        push(leads[k])
+            push(leads[k])
 
     ways.append(("bank frame by frame, and beats of all twelve leads", with_beats))
     return ways
@@ -154,10 +155,10 @@ def _bank(spec: FilterSpec, stations: int, block: Array) -> tuple[FilterBank, li
 def memory() -> dict[str, float]:
     """Bytes that a lead remembers, and how far the process grows over a day of one lead at full speed."""
     x, _ = train(72, ECG_RATE_HZ, 3_600.0, noise_mv=0.03)
-    push = detectors(1, ECG_RATE_HZ)
+    push = detector(1, ECG_RATE_HZ)
     process, sizes = psutil.Process(), []
     for _ in range(SOAK_H):
-        for block in blocks(x[np.newaxis], round(0.25 * ECG_RATE_HZ)):
+        for block in blocks(x, round(0.25 * ECG_RATE_HZ)):
             push(block)
         sizes.append(process.memory_info().rss)
     sections = sum(len(sos) for sos in MONITOR_ECG.sos(STATION_RATE_HZ))

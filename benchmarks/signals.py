@@ -1,8 +1,9 @@
 """The signal pipeline beside the libraries: beats (AAMI EC57), pulse, respiration, noise, other rates, speed, memory.
 
-``python benchmarks/signals.py [beats rates noise speed pictures]``: some parts alone keep what is known of the others;
-``docs`` alone writes the tables of docs/signal.md anew from the results.
-What the libraries found is kept under build/signal, so that a second run is quick. Never a constant is chosen here.
+``python benchmarks/signals.py [tuned beats rates noise speed pictures]``: some parts alone keep what is known of the
+others; ``docs`` alone writes the tables of docs/signal.md anew from the results.
+What the libraries found is kept under build/signal, so that a second run is quick. ``tuned`` searches our constants on
+each half of the records, for the score on the other half; what it finds is printed, and never shipped by itself.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from _signal_peers import PYTHON, Libraries
 from _signal_pictures import sheets
 from _signal_records import ROOT, folder
 from _signal_score import Count, Shown
+from _signal_tuned import shipped
 from rich.console import Console
 from rich.table import Table
 
-PARTS: Final = ("beats", "rates", "noise", "speed", "pictures")
+PARTS: Final = ("tuned", "beats", "rates", "noise", "speed", "pictures")
 DOCS: Final = "docs"
 RESULT: Final = RESULTS / "signal.json"
 PICTURES: Final = ROOT / "build" / "signal" / "misses"
@@ -49,6 +51,8 @@ def shown(title: str, columns: tuple[str, ...], lines: Sequence[tuple[str, ...]]
 def of_beats(libraries: Libraries | None, tables: dict[str, Any]) -> beats.Accuracy:
     """Accuracy of beats, the latency, other rates."""
     done = beats.measured(libraries)
+    if "tuned" in tables:
+        done.scores.update(beats.crossed(tables["tuned"]))
     lines = []
     for method, scores in sorted(done.scores.items(), key=lambda one: -one[1].gross(MIT).f1_pct):
         after, full = scores.gross(MIT), scores.gross(MIT, start="full")
@@ -81,6 +85,14 @@ def of_beats(libraries: Libraries | None, tables: dict[str, Any]) -> beats.Accur
     resampled = [(f"{rate} Hz", *_pair(count)) for rate, count in others.items()]
     shown("One lead, resampled", ("rate", "Se", "+P"), resampled)
     return done
+
+
+def of_tuned(tables: dict[str, Any]) -> None:
+    """The constants that a search finds on half A, on half B and on all records, beside those shipped."""
+    tables["tuned"] = {"shipped": shipped(), **beats.tuned()}
+    names = tables["tuned"]["shipped"]
+    shown("Constants, searched on half A, half B and all records", ("of", *tables["tuned"]), [
+        (name, *(f"{constants[name]:g}" for constants in tables["tuned"].values())) for name in names])  # fmt: skip
 
 
 def _pair(count: Count) -> tuple[str, str]:
@@ -207,7 +219,9 @@ def main() -> None:
             tables["libraries"] = libraries.versions
         if not recordings:
             WIDE.print("No recordings (TELEMED_RECORDINGS): accuracy is left out.")
-        elif "beats" in parts or "pictures" in parts:
+        elif {"tuned", "beats", "pictures"} & set(parts):
+            if "tuned" in parts:
+                of_tuned(tables)
             accuracy = of_beats(libraries, tables)
             if "pictures" in parts and libraries is not None:
                 drawn = sheets(accuracy, PICTURES, PYTHON)

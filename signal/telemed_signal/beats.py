@@ -65,7 +65,7 @@ class BeatState:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """The constants of one sampling rate, as the compiled loop wants them: float64 and int64 arrays."""
+    """The constants of one sampling rate, as the compiled loop wants them in front of what it remembers."""
 
     rate_hz: float
     real: Array
@@ -78,13 +78,27 @@ class Setting:
         if not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
             raise RateUnsupported(f"beats need {RATES_HZ[0]:.0f} to {RATES_HZ[1]:.0f} Hz, not {rate_hz}")
         sos = np.asarray(signal.butter(1, BAND_HZ, btype="bandpass", fs=rate_hz, output="sos"))
-        real = np.zeros(qrs.SETTINGS)
-        real[qrs.SECTION : qrs.STEADY] = sos[0, [0, 1, 2, 4, 5]]
-        real[qrs.STEADY : qrs.STEADY + 2] = np.asarray(signal.sosfilt_zi(sos))[0]
-        real[qrs.SLEW], real[qrs.FORGET] = SLEW_MV_S / rate_hz, HOP_S / FILL_S
+        steady, slew = np.asarray(signal.sosfilt_zi(sos))[0], SLEW_MV_S / rate_hz
+        real = np.array([*sos[0, [0, 2, 4, 5]], *steady, slew, HOP_S / FILL_S, qrs.TWINS])
         seconds = (STEP_S, MEAN_S, CLOSE_S, judgement.SHORTEST_HOLD_OFF_S, SPIKE_S, HOP_S, NEAR_S)
         sizes = np.array([max(1, round(one * rate_hz)) for one in seconds], dtype=np.int64)
         return cls(float(rate_hz), real, sizes, round(LAG_S * rate_hz))
+
+    def memory(self, rows: tuple[int, ...] = ()) -> tuple[npt.NDArray[np.int64], Array]:
+        """Empty memories of so many leads, which still have to ``begin``."""
+        whole, real = np.zeros((*rows, qrs.WHOLES), dtype=np.int64), np.zeros((*rows, qrs.REALS))
+        whole[..., qrs.STEP : qrs.COUNT], real[..., qrs.SECTION : qrs.STATE] = self.sizes, self.real
+        return whole, real
+
+    def began(self, state: BeatState) -> bool:
+        """Whether a state, of as many leads, is of this rate and these constants."""
+        sizes, real = state.whole[..., qrs.STEP : qrs.COUNT], state.real[..., qrs.SECTION : qrs.STATE]
+        return bool((sizes == self.sizes).all() and (real == self.real).all())
+
+    def room(self, samples: int) -> npt.NDArray[np.int64]:
+        """Rows for the beats that a block of so many samples can make certain."""
+        shortest = int(self.sizes[qrs.SHORTEST - qrs.STEP])
+        return np.zeros((qrs.room(samples, shortest), judgement.FOUND_COLUMNS), dtype=np.int64)
 
     def beats(self, first_sample: int, found: npt.NDArray[np.int64]) -> list[Beat]:
         """What the loop found, in the count of whoever started the detector."""
@@ -100,16 +114,15 @@ class BeatDetector:
     def __init__(self, rate_hz: float, *, first_sample: int = 0) -> None:
         self._setting = Setting.at(rate_hz)
         self.rate_hz = self._setting.rate_hz
-        self._shortest = int(self._setting.sizes[qrs.SHORTEST])
-        self._whole = np.zeros(qrs.WHOLES, dtype=np.int64)
-        self._real = np.zeros(qrs.REALS)
+        self._whole, self._real = self._setting.memory()
+        self._longest = -1  # block that the found beats have room for
         self._found = np.zeros((0, judgement.FOUND_COLUMNS), dtype=np.int64)
         self.reset(first_sample)
 
     def reset(self, first_sample: int) -> None:
         """Forget everything; the next sample is number ``first_sample``: after a gap, or when the lead was off."""
         self._begin = first_sample
-        qrs.begin(self._whole, self._real, self.rate_hz)
+        qrs.begin(self._whole, self._real, self.rate_hz, judgement.SHARE)
 
     @property
     def next_sample(self) -> int:
@@ -122,15 +135,17 @@ class BeatDetector:
         A beat is known about a third of a second after its R peak; one found at the second look, 1.4 intervals
         and a hold-off after the beat before it; those of the first 3 s at their end.
         """
-        x = np.ascontiguousarray(x_mv, dtype=np.float64)
+        x = np.ascontiguousarray(x_mv, np.float64)
         if x.ndim != 1:
             raise BlockShape("a lead is one-dimensional")
-        if len(self._found) < (room := qrs.room(x.size, self._shortest)):
-            self._found = np.zeros((room, judgement.FOUND_COLUMNS), dtype=np.int64)
-        count = qrs.run(x, self._setting.real, self._setting.sizes, self._whole, self._real, self._found)
+        if x.size > self._longest:
+            self._found, self._longest = self._setting.room(x.size), x.size
+        count = qrs.run(x, self._whole, self._real, self._found)
+        if not count:
+            return []
         if count == qrs.POISON:
             raise NotFinite
-        return self._setting.beats(self._begin, self._found[:count]) if count else []
+        return self._setting.beats(self._begin, self._found[:count])
 
     def export(self) -> BeatState:
         """A copy of what the detector remembers, to be restored here or elsewhere."""
@@ -142,5 +157,7 @@ class BeatDetector:
             raise BlockShape("the state belongs to another detector")
         if not np.isfinite(state.real).all():
             raise NotFinite
+        if not self._setting.began(state):
+            raise BlockShape("the state belongs to another rate")
         self._begin = state.first_sample
         self._whole[:], self._real[:] = state.whole, state.real

@@ -1,9 +1,10 @@
 """Heart beats of a station from all its ECG leads at once: each beat named once, the cleaner leads counting more.
 
 Every lead is judged for itself (``qrs``, ``judgement``), which tells the height of its beats. The energies, each in
-units of its lead's beats, are summed, and the sum is judged exactly like one lead: a beat shows in all leads, noise
-in one. The weight of a lead is 1/fill^2, fill being its mean energy of the last 2 s in the same units: little for
-a lead that is flat between its beats, near 1 for one of noise. No delay beside a lead's own.
+units of its lead's beats, are summed by their roots, and the sum is judged exactly like one lead: a beat shows in all
+leads, noise in one. The weight of a lead is 1 / (sqrt(fill) * (doubt + 0.02)): fill is its mean energy of the last 2 s
+in the same units, little for a lead that is flat between its beats, near 1 for one of noise; doubt is the share of the
+station's last beats that it does not tell alike. No delay beside a lead's own.
 """
 
 from __future__ import annotations
@@ -38,12 +39,14 @@ class FusedBeats:
             raise BlockShape(f"1 to {MAX_LEADS} leads, not {leads}")
         self._setting = Setting.at(rate_hz)
         self.rate_hz, self.leads = self._setting.rate_hz, leads
-        self._shortest = int(self._setting.sizes[qrs.SHORTEST])
-        self._whole = np.zeros((leads + 1, qrs.WHOLES), dtype=np.int64)
-        self._real = np.zeros((leads + 1, qrs.REALS))
+        self._whole, self._real = self._setting.memory((leads + 1,))
+        self._longest = -1  # block that the found beats have room for
         self._found = np.zeros((0, judgement.FOUND_COLUMNS), dtype=np.int64)
-        self._on = np.ones(leads, dtype=np.bool_)
-        self._told = 0 if leads == 1 else leads  # the row whose beats are told
+        self._all = [True] * leads
+        self._on = self._all
+        # The row whose beats are told, and the same alone for the loop of one lead.
+        self._told = 0 if leads == 1 else leads
+        self._alone = (self._whole[0], self._real[0]) if leads == 1 else None
         self.reset(first_sample)
 
     def reset(self, first_sample: int) -> None:
@@ -74,34 +77,38 @@ class FusedBeats:
         ``on`` says which leads are on (None: all); the samples of one that is off are not looked at, and it learns
         anew when it returns. When all are off, everything is forgotten. Leads that are on are finite.
         """
-        x = np.ascontiguousarray(x_mv, dtype=np.float64)
-        if x.ndim != 2 or x.shape[0] != self.leads:
+        x = np.ascontiguousarray(x_mv, np.float64)
+        if x.ndim != 2 or len(x) != self.leads:
             raise BlockShape(f"(leads, samples) with {self.leads} leads")
-        self._switch(np.ones(self.leads, np.bool_) if on is None else np.asarray(on, dtype=np.bool_))
-        if len(self._found) < (room := qrs.room(x.shape[1], self._shortest)):
-            self._found = np.zeros((room, judgement.FOUND_COLUMNS), dtype=np.int64)
-        if not self._on.any():
-            self._begin += x.shape[1]
+        wanted = self._all if on is None else list(on)
+        if wanted != self._on:
+            self._switch(wanted)
+        samples = x.shape[1]
+        if samples > self._longest:
+            self._found, self._longest = self._setting.room(samples), samples
+        if True not in self._on:
+            self._begin += samples
             return []
-        count = self._run(x)
+        if self._alone is None:
+            count = qrs.run_many(x, self._whole, self._real, self._found)
+        else:
+            count = qrs.run(x[0], *self._alone, self._found)
+        if not count:
+            return []
         if count == qrs.POISON:
             raise NotFinite
-        return self._setting.beats(self._begin, self._found[:count]) if count else []
+        return self._setting.beats(self._begin, self._found[:count])
 
-    def _run(self, x: Array) -> int:
-        setting, sizes = self._setting.real, self._setting.sizes
-        if self.leads == 1:
-            return qrs.run(x[0], setting, sizes, self._whole[0], self._real[0], self._found)
-        return qrs.run_many(x, self._on, setting, sizes, self._whole, self._real, self._found)
-
-    def _switch(self, on: npt.NDArray[np.bool_]) -> None:
-        if on.shape != self._on.shape:
+    def _switch(self, on: list[bool]) -> None:
+        if len(on) != self.leads:
             raise BlockShape(f"a flag for each of {self.leads} leads")
-        if not on.any() and self._on.any():
+        if True not in on:
             self.reset(self.next_sample)
-        for lead in np.flatnonzero(self._on & ~on):
-            self._forget(int(lead))
-        self._on[:] = on
+        for lead, (before, now) in enumerate(zip(self._on, on, strict=True)):
+            if before and not now:
+                self._forget(lead)
+            self._whole[lead, qrs.ON] = now
+        self._on = [bool(one) for one in on]
 
     def export(self) -> BeatState:
         """A copy of what is remembered: (leads + 1, places), the last row of the sum."""
@@ -113,5 +120,8 @@ class FusedBeats:
             raise BlockShape("the state belongs to other leads")
         if not np.isfinite(state.real).all():
             raise NotFinite
+        if not self._setting.began(state):
+            raise BlockShape("the state belongs to another rate")
         self._begin = state.first_sample
         self._whole[:], self._real[:] = state.whole, state.real
+        self._on = [bool(one) for one in self._whole[:-1, qrs.ON]]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from telemed_signal import judgement
 from telemed_signal.compiled import compiled
@@ -51,28 +50,22 @@ SUREST: Final = 0.02
 REMEMBERED: Final = 64
 """Beats over which a lead's doubt is averaged: 16 forget a lead's last burst of noise before the next (record 200).
 With 16 and 64, errors on half A of MIT-BIH 37 and 39, on half B 80 and 53."""
+BEYOND: Final = 2**62
+"""Above any energy, after any sample. Before the first sample nothing can be a top."""
+NEXT: Final = np.uint64(1)
+"""Where an index is unsigned, the compiler need not look for one that counts from the end."""
 POISON: Final = -1
 """Returned instead of a count: there was a NaN or an infinity, and nothing was taken."""
 
-# Places in ``sizes``: the lengths, in samples, of one rate.
-STEP: Final = 0  # of the difference
-MEAN: Final = 1
-CLOSE: Final = 2  # after its top a peak closes
-SHORTEST: Final = 3  # hold-off
-BRIDGE: Final = 4  # longest spike
-HOP: Final = 5  # between two weighings of a lead
-NEAR: Final = 6  # two leads' beats so near are one
-SIZES: Final = 7
-
-# Places in ``setting``: the numbers of one rate.
-SECTION: Final = 0  # band-pass: b0, b1, b2, a1, a2
-STEADY: Final = 5  # its state for a constant 1
-SLEW: Final = 7  # millivolts a sample, above which a step is no heart's
-FORGET: Final = 8  # share of a hop in the mean energy of a lead
-SETTINGS: Final = 9
-
-# Places in ``whole``, after the judgement's.
-COUNT: Final = judgement.WHOLES  # samples so far
+# Places in ``whole``, after the judgement's: first the lengths of one rate, in samples, then the memory.
+STEP: Final = judgement.WHOLES  # of the difference
+MEAN: Final = STEP + 1
+CLOSE: Final = STEP + 2  # after its top a peak closes
+SHORTEST: Final = STEP + 3  # hold-off
+BRIDGE: Final = STEP + 4  # longest spike
+HOP: Final = STEP + 5  # between two weighings of a lead
+NEAR: Final = STEP + 6  # two leads' beats so near are one
+COUNT: Final = STEP + 7  # samples so far
 SUM: Final = COUNT + 1  # of the newest steps
 BEFORE: Final = COUNT + 2  # the energy of the sample before, and of the one before that
 BEFORE_THAT: Final = COUNT + 3
@@ -83,26 +76,38 @@ PENDING_HEIGHT: Final = COUNT + 7
 BRIDGED: Final = COUNT + 8  # samples of a spike so far
 HOP_SUM: Final = COUNT + 9  # of the energy since the last weighing
 SEEN: Final = COUNT + 10  # the sum's beat at the last weighing
-RISES: Final = COUNT + 11
+ON: Final = COUNT + 11  # 0: a lead of a station that is off
+PART_UNTIL: Final = COUNT + 12  # an open peak with its top before this belongs to the one judged last
+LEAST: Final = COUNT + 13  # what to wait for: a top above it, an energy down to HALF, or the sample DUE
+HALF: Final = COUNT + 14
+DUE: Final = COUNT + 15
+RISES: Final = COUNT + 16  # the newest steps, a ring
 WHOLES: Final = RISES + MEANS
 
-# Places in ``real``, after the judgement's.
-STATE: Final = judgement.REALS  # of the band-pass section
+# Places in ``real``, after the judgement's: first the numbers of one rate, then the memory.
+SECTION: Final = judgement.REALS  # band-pass of one pair of poles: b0, b2, a1, a2; b1 is 0
+STEADY: Final = SECTION + 4  # its state for a constant 1
+SLEW: Final = SECTION + 6  # millivolts a sample, above which a step is no heart's
+FORGET: Final = SECTION + 7  # share of a hop in the mean energy of a lead
+ALIKE: Final = SECTION + 8  # TWINS
+STATE: Final = SECTION + 9  # of the band-pass section
 KEPT: Final = STATE + 2  # the newest sample that was no spike
 FILL: Final = STATE + 3  # mean energy of the last seconds, of the level: how little a lead shows beside its beats
 WEIGHT: Final = STATE + 4  # of the lead in its station's sum, and the level that it is measured by; 0 while it learns
 MEASURE: Final = STATE + 5
 DOUBT: Final = STATE + 6  # share of the station's beats that the lead does not tell alike
-SMOOTHS: Final = STATE + 7
+SMOOTHS: Final = STATE + 7  # what the section gave, a ring
 REALS: Final = SMOOTHS + STEPS
 
 
-def begin(whole: Wholes, real: Reals, rate_hz: float, share: float = judgement.SHARE) -> None:
-    """Forget everything: the next sample is the first."""
-    whole[:] = 0
-    real[:] = 0.0
+def begin(whole: Wholes, real: Reals, rate_hz: float, share: float) -> None:
+    """Forget everything but the lengths and numbers of the rate: the next sample is the first."""
     judgement.begin(whole, real, rate_hz, share)
-    whole[OPEN_AT] = whole[PENDING_AT] = NONE
+    whole[COUNT:], real[STATE:] = 0, 0.0
+    whole[OPEN_AT] = whole[PENDING_AT] = whole[LEAST] = whole[HALF] = NONE
+    whole[DUE] = whole[DEADLINE]
+    whole[BEFORE] = whole[BEFORE_THAT] = BEYOND
+    whole[ON] = 1
     real[FILL] = real[DOUBT] = 0.5
 
 
@@ -112,51 +117,70 @@ def room(samples: int, shortest: int) -> int:
 
 
 @compiled()
-def _apart(one_at: int, one: int, later_at: int, later: int, hold_off: int, shortest: int) -> bool:
-    """Whether two peaks are two: beyond the hold-off, or of one strength and not nearer than a fast heart's.
+def _apart(whole: Wholes, real: Reals) -> bool:
+    """Whether the waiting and the open peak are two: beyond the hold-off, or alike and not nearer than a fast heart's.
 
     Without the second, a heart faster than the hold-off would be counted every second or third beat.
     """
-    distance = later_at - one_at
-    if distance >= hold_off:
+    distance, one, other = whole[OPEN_AT] - whole[PENDING_AT], whole[PENDING_HEIGHT], whole[OPEN_HEIGHT]
+    if distance >= whole[HOLD_OFF]:
         return True
-    return distance >= shortest and min(one, later) >= TWINS * max(one, later)
+    return bool(distance >= whole[SHORTEST] and min(one, other) >= real[ALIKE] * max(one, other))
 
 
 @compiled()
-def _close(whole: Wholes, real: Reals, found: Wholes, sizes: Wholes) -> None:
+def _ripe(whole: Wholes, real: Reals) -> int:
+    """When the waiting peak is judged, if there is one: after its hold-off.
+
+    A larger peak that grows within it may still take its place. A lesser one is not waited for: whatever becomes of
+    it, the waiting peak is judged.
+    """
+    if whole[PENDING_AT] == NONE:
+        return BEYOND
+    ripe: int = whole[PENDING_AT] + whole[HOLD_OFF]
+    if whole[OPEN_AT] == NONE or whole[OPEN_AT] >= ripe or whole[OPEN_HEIGHT] <= whole[PENDING_HEIGHT]:
+        return ripe
+    return ripe if _apart(whole, real) else BEYOND
+
+
+@compiled()
+def _judge_waiting(whole: Wholes, real: Reals, found: Wholes) -> None:
+    at, height = whole[PENDING_AT], whole[PENDING_HEIGHT]
+    if whole[OPEN_AT] != NONE and not _apart(whole, real):
+        whole[PART_UNTIL] = at + whole[HOLD_OFF]  # unless it grows on after the hold-off
+    whole[PENDING_AT] = NONE
+    judge(whole, real, found, at, height)
+
+
+@compiled()
+def _close(whole: Wholes, real: Reals, found: Wholes) -> None:
     at, height = whole[OPEN_AT], whole[OPEN_HEIGHT]
-    whole[OPEN_AT] = NONE
+    if at < whole[PART_UNTIL]:
+        whole[OPEN_AT] = NONE
+        return
     if whole[PENDING_AT] != NONE:
-        if _apart(whole[PENDING_AT], whole[PENDING_HEIGHT], at, height, whole[HOLD_OFF], sizes[SHORTEST]):
+        if _apart(whole, real):
             judge(whole, real, found, whole[PENDING_AT], whole[PENDING_HEIGHT])
         elif height <= whole[PENDING_HEIGHT]:
+            whole[OPEN_AT] = NONE
             return
-    whole[PENDING_AT], whole[PENDING_HEIGHT] = at, height
+    whole[OPEN_AT], whole[PENDING_AT], whole[PENDING_HEIGHT] = NONE, at, height
 
 
 @compiled()
-def _events(whole: Wholes, real: Reals, found: Wholes, sizes: Wholes, now: int, energy: int) -> None:
+def _events(whole: Wholes, real: Reals, found: Wholes, now: int, energy: int) -> None:
     """Do all that is due by sample ``now``, whose energy this is, each in its turn."""
-    never = now + 1
     while True:
-        closes = ripe = never
-        opened = whole[OPEN_AT]
-        if opened != NONE and (energy <= whole[OPEN_HEIGHT] // 2 or now - opened >= sizes[CLOSE]):
+        closes, ripe, opened = BEYOND, _ripe(whole, real), whole[OPEN_AT]
+        if opened != NONE and (energy <= whole[OPEN_HEIGHT] // 2 or now - opened >= whole[CLOSE]):
             closes = now
-        if whole[PENDING_AT] != NONE:
-            # A waiting peak is judged after its hold-off, unless a later peak within it is still growing.
-            at = whole[PENDING_AT] + whole[HOLD_OFF]
-            ripe = never if opened != NONE and opened < at else at
         due = min(closes, ripe, whole[DEADLINE])
         if due > now:
             return
         if due == closes:
-            _close(whole, real, found, sizes)
+            _close(whole, real, found)
         elif due == ripe:
-            at, height = whole[PENDING_AT], whole[PENDING_HEIGHT]
-            whole[PENDING_AT] = NONE
-            judge(whole, real, found, at, height)
+            _judge_waiting(whole, real, found)
         elif whole[LEARNS]:
             learnt(whole, real, found)
         else:
@@ -164,71 +188,75 @@ def _events(whole: Wholes, real: Reals, found: Wholes, sizes: Wholes, now: int, 
 
 
 @compiled()
-def _energies(x_mv: Reals, setting: Reals, sizes: Wholes, whole: Wholes, real: Reals, energies: Wholes) -> None:
-    """The QRS energy of the next samples, in whole nanovolts."""
-    b0, b1, b2, a1, a2 = setting[0], setting[1], setting[2], setting[3], setting[4]
-    slew, bridge = setting[SLEW], sizes[BRIDGE]
-    step, mean, now = sizes[STEP], sizes[MEAN], whole[COUNT]
-    if now == 0 and x_mv.size:
+def _energies(x_mv: Reals, whole: Wholes, real: Reals, energies: Wholes) -> None:
+    """The QRS energy of the next samples, in whole nanovolts.
+
+    One loop: all else is done while the processor waits for the section's recursion.
+    """
+    b0, b2, a1, a2 = real[SECTION], real[SECTION + 1], real[SECTION + 2], real[SECTION + 3]
+    slew, bridge = real[SLEW], whole[BRIDGE]
+    step, mean = whole[STEP], whole[MEAN]
+    if whole[COUNT] == 0 and x_mv.size:
         first = min(max(x_mv[0], -CLIP_MV), CLIP_MV)
-        real[STATE], real[STATE + 1], real[KEPT] = setting[STEADY] * first, setting[STEADY + 1] * first, first
+        real[STATE], real[STATE + 1], real[KEPT] = real[STEADY] * first, real[STEADY + 1] * first, first
     one, two, kept, bridged = real[STATE], real[STATE + 1], real[KEPT], whole[BRIDGED]
-    size = x_mv.size
-    smooths, rises = np.empty(step + size), np.empty(mean + size, np.int64)
-    smooths[:step], rises[:mean] = real[SMOOTHS : SMOOTHS + step], whole[RISES : RISES + mean]
-    for k in range(size):
+    total, share, limit = whole[SUM], 1.0 / mean, slew * (bridged + 1)
+    smooth_at, rise_at = np.uint64(SMOOTHS + whole[COUNT] % step), np.uint64(RISES + whole[COUNT] % mean)
+    smooths_end, rises_end = np.uint64(SMOOTHS + step), np.uint64(RISES + mean)
+    for k in range(x_mv.size):
         x = min(max(x_mv[k], -CLIP_MV), CLIP_MV)
-        if abs(x - kept) > slew * (bridged + 1) and bridged < bridge:
+        if abs(x - kept) > limit and bridged < bridge:
             bridged += 1  # a pacemaker's spike: the last value stays until it is over
+            limit = slew * (bridged + 1)
         else:
-            kept, bridged = x, 0
+            kept = x
+            if bridged:
+                bridged, limit = 0, slew
         smooth = b0 * kept + one
-        one = b1 * kept - a1 * smooth + two
+        one = two - a1 * smooth
         two = b2 * kept - a2 * smooth
-        smooths[step + k] = smooth
-    for k in range(size):
         # Whole nanovolts: the running sum is exact from here on, for ever.
-        rises[mean + k] = np.int64(np.rint(abs(smooths[step + k] - smooths[k]) * NANOVOLTS))
-    total, share = whole[SUM], 1.0 / mean
-    for k in range(size):
-        total += rises[mean + k] - rises[k]
+        rise = np.int64(np.rint(abs(smooth - real[smooth_at]) * NANOVOLTS))
+        total += rise - whole[rise_at]
+        real[smooth_at], whole[rise_at] = smooth, rise
+        smooth_at += NEXT
+        if smooth_at == smooths_end:
+            smooth_at = np.uint64(SMOOTHS)
+        rise_at += NEXT
+        if rise_at == rises_end:
+            rise_at = np.uint64(RISES)
         energies[k] = np.int64(total * share)
     real[STATE], real[STATE + 1], whole[SUM] = one, two, total
-    real[SMOOTHS : SMOOTHS + step], whole[RISES : RISES + mean] = smooths[size:], rises[size:]
     real[KEPT], whole[BRIDGED] = kept, bridged
 
 
 @compiled()
-def _watch(whole: Wholes, sizes: Wholes) -> tuple[int, int, int]:
-    """What to wait for: a maximum above the first, an energy down to the second, or the sample of the third."""
-    due = whole[DEADLINE]
-    opened = whole[OPEN_AT]
-    if whole[PENDING_AT] != NONE:
-        ripe = whole[PENDING_AT] + whole[HOLD_OFF]
-        if opened == NONE or opened >= ripe:
-            due = min(due, ripe)
+def _watch(whole: Wholes, real: Reals) -> tuple[int, int, int]:
+    """What to wait for from here on: ``LEAST``, ``HALF``, ``DUE``."""
+    due, opened = min(whole[DEADLINE], _ripe(whole, real)), whole[OPEN_AT]
     if opened == NONE:
         return NONE, NONE, due
-    return whole[OPEN_HEIGHT], whole[OPEN_HEIGHT] // 2, min(due, opened + sizes[CLOSE])
+    return whole[OPEN_HEIGHT], whole[OPEN_HEIGHT] // 2, min(due, opened + whole[CLOSE])
 
 
 @compiled()
-def _peaks(energies: Wholes, sizes: Wholes, whole: Wholes, real: Reals, found: Wholes, start: int, stop: int) -> None:
+def _peaks(energies: Wholes, whole: Wholes, real: Reals, found: Wholes, start: int, stop: int) -> None:
     """Find and judge the peaks of these energies; those of one block in any pieces."""
-    before, before_that = whole[BEFORE], whole[BEFORE_THAT]
-    now = whole[COUNT]
-    least, half, due = _watch(whole, sizes)
+    before, before_that, now = whole[BEFORE], whole[BEFORE_THAT], whole[COUNT]
+    least, half, due = whole[LEAST], whole[HALF], whole[DUE]
     for k in range(start, stop):
         energy = energies[k]
-        if before > before_that and before >= energy and before > least and now >= 2:
+        # The rarest first: most samples of an open peak are below its top, which a processor can foresee.
+        if before > least and before > before_that and before >= energy:
             whole[OPEN_AT], whole[OPEN_HEIGHT] = now - 1, before
-            least, half, due = _watch(whole, sizes)
+            least, half, due = _watch(whole, real)
         if energy <= half or now >= due:
-            _events(whole, real, found, sizes, now, energy)
-            least, half, due = _watch(whole, sizes)
+            _events(whole, real, found, now, energy)
+            least, half, due = _watch(whole, real)
         before_that, before = before, energy
         now += 1
     whole[BEFORE], whole[BEFORE_THAT], whole[COUNT] = before, before_that, now
+    whole[LEAST], whole[HALF], whole[DUE] = least, half, due
 
 
 @compiled()
@@ -240,15 +268,15 @@ def poisoned(x_mv: Reals) -> bool:
     return bad
 
 
-@compiled("int64(float64[::1], float64[::1], int64[::1], int64[::1], float64[::1], int64[:, ::1])")
-def run(x_mv: Reals, setting: Reals, sizes: Wholes, whole: Wholes, real: Reals, found: Wholes) -> int:
+@compiled("int64(float64[::1], int64[::1], float64[::1], int64[:, ::1])")
+def run(x_mv: Reals, whole: Wholes, real: Reals, found: Wholes) -> int:
     """Take the next samples (millivolts); returns how many beats are in ``found``, or ``POISON``."""
     if poisoned(x_mv):
         return POISON
     whole[FOUND_COUNT] = 0
     energies = np.empty(x_mv.size, np.int64)
-    _energies(x_mv, setting, sizes, whole, real, energies)
-    _peaks(energies, sizes, whole, real, found, 0, energies.size)
+    _energies(x_mv, whole, real, energies)
+    _peaks(energies, whole, real, found, 0, energies.size)
     return int(whole[FOUND_COUNT])
 
 
@@ -269,11 +297,11 @@ def _agrees(whole: Wholes, total: Wholes, near: int) -> bool:
 
 
 @compiled()
-def _weigh(setting: Reals, hop: int, whole: Wholes, real: Reals) -> None:
+def _weigh(whole: Wholes, real: Reals) -> None:
     """How much a lead counts from here on."""
     level = real[LEVEL]
     if level > 0:
-        real[FILL] += setting[FORGET] * (min(LOUDEST, whole[HOP_SUM] / (hop * level)) - real[FILL])
+        real[FILL] += real[FORGET] * (min(LOUDEST, whole[HOP_SUM] / (whole[HOP] * level)) - real[FILL])
         real[WEIGHT] = 1 / (np.sqrt(max(real[FILL], QUIETEST)) * (real[DOUBT] + SUREST))
         if real[FILL] < QUIETEST:
             real[WEIGHT] *= SILENT
@@ -282,76 +310,84 @@ def _weigh(setting: Reals, hop: int, whole: Wholes, real: Reals) -> None:
 
 
 @compiled()
-def _add(energies: Wholes, real: Reals, mixed: Reals, start: int, stop: int) -> int:
-    """Add a lead's energies to its station's: ``mixed`` has the plain sum, the weighted one of roots, the weights."""
-    weight, level = real[WEIGHT], max(real[MEASURE], 1.0)
-    gain, top, total = weight / np.sqrt(level), LOUDEST * level, 0
-    for k in range(start, stop):
-        energy = energies[k]
-        total += energy
-        mixed[0, k] += energy
-        mixed[1, k] += gain * np.sqrt(min(float(energy), top))
-        mixed[2, k] += weight
-    return total
+def _weighed(wholes: Wholes, reals: Reals) -> None:
+    """End a hop: how much each lead counts in the next."""
+    leads = len(wholes) - 1
+    whole, real = wholes[leads], reals[leads]
+    if real[MEASURE] == 0:
+        real[MEASURE] = real[LEVEL]
+    fresh = whole[LAST] != whole[SEEN] and whole[INTERVAL_COUNT] > 0
+    whole[SEEN] = whole[LAST]
+    for lead in range(leads):
+        if wholes[lead, ON]:
+            if fresh and reals[lead, LEVEL] > 0:
+                wrong = 0.0 if _agrees(wholes[lead], whole, whole[NEAR]) else 1.0
+                reals[lead, DOUBT] += (wrong - reals[lead, DOUBT]) / REMEMBERED
+            _weigh(wholes[lead], reals[lead])
 
 
 @compiled()
-def _total(mixed: Reals, leads: int, measure: float, energies: Wholes, start: int, stop: int) -> None:
-    """The energy of the sum: plain until it has learnt, afterwards weighted, in its scale at that time."""
-    for k in range(start, stop):
-        if measure > 0 and mixed[2, k] > 0:
-            energies[k] = np.int64(np.rint(measure * (mixed[1, k] / mixed[2, k]) ** 2))
-        else:
-            energies[k] = np.int64(np.rint(mixed[0, k] / leads))
+def _sum(energies: Wholes, wholes: Wholes, reals: Reals, mixed: Reals, start: int) -> None:
+    """The energies of the last row, the sum's: plain until it has learnt, afterwards weighted, in its scale then."""
+    leads = len(wholes) - 1
+    measure, weights, count = reals[leads, MEASURE], 0.0, 0
+    for lead in range(leads):
+        if wholes[lead, ON]:
+            weights += reals[lead, WEIGHT]
+            count += 1
+    weighted = measure > 0 and weights > 0
+    mixed[:] = 0.0
+    for lead in range(leads):
+        if wholes[lead, ON]:
+            level = max(reals[lead, MEASURE], 1.0)
+            gain, top, total = reals[lead, WEIGHT] / np.sqrt(level), LOUDEST * level, 0
+            one = energies[lead, start : start + mixed.size]
+            if weighted:
+                for k in range(mixed.size):
+                    total += one[k]
+                    mixed[k] += gain * np.sqrt(min(float(one[k]), top))
+            else:
+                for k in range(mixed.size):
+                    total += one[k]
+                    mixed[k] += one[k]
+            wholes[lead, HOP_SUM] += total
+    out = energies[leads, start : start + mixed.size]
+    if weighted:
+        for k in range(mixed.size):
+            out[k] = np.int64(np.rint(measure * (mixed[k] / weights) ** 2))
+    else:
+        for k in range(mixed.size):
+            out[k] = np.int64(np.rint(mixed[k] / count))
 
 
-@compiled(
-    "int64(float64[:, ::1], boolean[::1], float64[::1], int64[::1], int64[:, ::1], float64[:, ::1], int64[:, ::1])"
-)
-def run_many(
-    x_mv: Reals, on: npt.NDArray[np.bool_], setting: Reals, sizes: Wholes, wholes: Wholes, reals: Reals, found: Wholes
-) -> int:
+@compiled("int64(float64[:, ::1], int64[:, ::1], float64[:, ::1], int64[:, ::1])")
+def run_many(x_mv: Reals, wholes: Wholes, reals: Reals, found: Wholes) -> int:
     """Take the next samples of a station's leads (leads, samples); the last row of the state is their sum's.
 
-    At least one lead is ``on``; the others are not read. Returns how many beats of the sum are in ``found``, or
+    At least one lead is ``ON``; the others are not read. Returns how many beats of the sum are in ``found``, or
     ``POISON``.
     """
     leads, samples = x_mv.shape
-    whole, real = wholes[leads], reals[leads]
-    count = 0
+    whole = wholes[leads]
     for lead in range(leads):
-        if on[lead]:
-            if poisoned(x_mv[lead]):
-                return POISON
-            count += 1
+        if wholes[lead, ON] and poisoned(x_mv[lead]):
+            return POISON
     whole[FOUND_COUNT] = 0
-    hop, near = sizes[HOP], sizes[NEAR]
-    energies, total = np.empty((leads, samples), np.int64), np.empty(samples, np.int64)
-    mixed, beside = np.zeros((3, samples)), np.empty_like(found)
+    energies, mixed, beside = np.empty((leads + 1, samples), np.int64), np.empty(samples), np.empty_like(found)
     for lead in range(leads):
-        if on[lead]:
-            _energies(x_mv[lead], setting, sizes, wholes[lead], reals[lead], energies[lead])
-    k = 0
+        if wholes[lead, ON]:
+            _energies(x_mv[lead], wholes[lead], reals[lead], energies[lead])
+    hop, k = whole[HOP], 0
     while k < samples:
         # A hop's weights are those of the end of the one before, however the samples come.
         stop = min(samples, k + hop - whole[COUNT] % hop)
+        _sum(energies, wholes, reals, mixed[k:stop], k)
         for lead in range(leads):
-            if on[lead]:
+            if wholes[lead, ON]:
                 wholes[lead, FOUND_COUNT] = 0
-                wholes[lead, HOP_SUM] += _add(energies[lead], reals[lead], mixed, k, stop)
-                _peaks(energies[lead], sizes, wholes[lead], reals[lead], beside, k, stop)
-        _total(mixed, count, real[MEASURE], total, k, stop)
-        _peaks(total, sizes, whole, real, found, k, stop)
+                _peaks(energies[lead], wholes[lead], reals[lead], beside, k, stop)
+        _peaks(energies[leads], whole, reals[leads], found, k, stop)
         if whole[COUNT] % hop == 0:
-            if real[MEASURE] == 0:
-                real[MEASURE] = real[LEVEL]
-            fresh = whole[LAST] != whole[SEEN] and whole[INTERVAL_COUNT] > 0
-            whole[SEEN] = whole[LAST]
-            for lead in range(leads):
-                if on[lead]:
-                    if fresh and reals[lead, LEVEL] > 0:
-                        wrong = 0.0 if _agrees(wholes[lead], whole, near) else 1.0
-                        reals[lead, DOUBT] += (wrong - reals[lead, DOUBT]) / REMEMBERED
-                    _weigh(setting, hop, wholes[lead], reals[lead])
+            _weighed(wholes, reals)
         k = stop
     return int(whole[FOUND_COUNT])

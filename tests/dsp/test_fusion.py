@@ -130,6 +130,18 @@ def test_leads_go_and_come_back(train: Train) -> None:
     assert fused.next_sample == x.size
 
 
+def test_it_moves_with_a_lead_off(train: Train) -> None:
+    x, _ = train(70, 250.0, 40)
+    both = np.stack([x, 0.7 * x])
+    before, after = FusedBeats(250.0, 2), FusedBeats(250.0, 2)
+    before.push(both[:, :5000])
+    before.push(both[:, 5000:6000], on=[True, False])
+    after.restore(before.export())
+    assert after.weights.tolist() == before.weights.tolist() == [1, 0]
+    assert after.push(both[:, 6000:]) == before.push(both[:, 6000:])
+    assert after.weights[1] > 0
+
+
 def test_when_all_are_off_everything_is_forgotten(train: Train) -> None:
     x, _ = train(70, 250.0, 20)
     both = np.stack([x, x])
@@ -150,6 +162,8 @@ def test_it_moves_in_the_middle_of_a_beat(leads: int) -> None:
         first = before.push(x[:, :cut])
         after.restore(before.export())
         assert first + after.push(x[:, cut:]) == whole
+    with pytest.raises(BlockShape):
+        after.restore(FusedBeats(250.0, leads).export())
     poisoned = before.export()
     poisoned.real[0, 0] = np.nan
     with pytest.raises(NotFinite):
@@ -195,7 +209,7 @@ def test_records_of_mit_bih(
             found.append(beat.sample_index)
             known.append(at + 36 - beat.sample_index)
     late = np.array([delay for at, delay in zip(found, known, strict=True) if at >= 300 * 360]) / 360
-    assert np.quantile(late, 0.99) <= 0.45 + 0.1
+    assert np.quantile(late, 0.99) <= 0.40 + 0.1
     assert late.max() <= 1.6 + 0.1
     found = [at for at in found if at >= 300 * 360]
     reference = [int(at) for at in record.beats if at >= 300 * 360]
