@@ -23,6 +23,8 @@ from telemed_signal.faults import BlockShape
 from telemed_signal.fusion import FusedBeats
 from telemed_signal.gaps import GapHold, Piece
 from telemed_signal.modulation import PulseBreathing
+from telemed_signal.pacing import SURE_HZ as PACING_HZ
+from telemed_signal.pacing import SpikeFinder
 from telemed_signal.pleth import RATES_HZ as PLETH_RATES_HZ
 from telemed_signal.pleth import Pleth, Pulse
 from telemed_signal.quality import LeadQuality, Quality
@@ -38,6 +40,8 @@ LEADS_MOST: Final = 2
 
 OFF: Final = Quality(0.0, ("lead_off",), 0)
 
+Array = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 Samples = npt.NDArray[np.signedinteger[Any]]
 
 
@@ -115,7 +119,9 @@ class _Stream(ABC):
 class EcgAnalysis(_Stream):
     """Beats of all the given leads together, and the heart rate while one of them is fit for it.
 
-    ``names`` and ``mv`` are those of the leads, ``mv`` millivolts a count.
+    ``names`` and ``mv`` are those of the leads, ``mv`` millivolts a count. From 500 samples a second the spikes of a
+    pacemaker are taken out first (``pacing``), for which the signal is looked at :attr:`late` samples late; a beat's
+    sample is where it was.
     """
 
     def __init__(self, rate_hz: float, names: Sequence[str], mv: Sequence[float]) -> None:
@@ -127,24 +133,62 @@ class EcgAnalysis(_Stream):
         self._rate = HeartRate(rate_hz)
         # Samples since each lead's last one; beyond the hold it is off.
         self._gone = np.full(len(names), self._hold.hold + 1, dtype=np.int64)
+        self._next: int | None = None
+        self._spikes = [SpikeFinder(rate_hz) for _ in names] if rate_hz >= PACING_HZ else []
+        self.late = self._spikes[0].delay if self._spikes else 0
+        # How many samples of each lead its finder still keeps before it gives the first one back; that one; whether
+        # any lead that is on waits so.
+        self._awaited = np.zeros(len(names), dtype=np.int64)
+        self._first_mv = np.zeros(len(names))
+        self._begins = False
 
     def _take(self, piece: Piece) -> list[Beat]:
-        if piece.restart.all():
-            self._beats.reset(piece.first_sample)
+        jumped = piece.first_sample != self._next
+        self._next = piece.first_sample + len(piece.values)
+        if jumped:  # nobody has seen the leads go
+            self._gone[:] = self._hold.hold + 1
+        if jumped or piece.restart.all():
+            self._beats.reset(piece.first_sample - self.late)
             self._rate.reset()
-        for lead in np.flatnonzero(piece.restart):
-            self._quality[lead].reset(piece.first_sample)
         x = np.ascontiguousarray(piece.values.T) * self._mv
+        for lead in np.flatnonzero(piece.restart):
+            self._quality[lead].reset(piece.first_sample - self.late)
+            if self._spikes:
+                self._spikes[lead].reset(piece.first_sample)
+                self._awaited[lead], self._first_mv[lead], self._begins = self.late, x[lead, 0], True
         found: list[Beat] = []
         for start, stop, on in self._switches(piece.missing):
-            part = np.ascontiguousarray(x[:, start:stop])
-            found += self._beats.push(part, on.tolist())
-            for lead in np.flatnonzero(on):
-                self._quality[lead].push(part[lead])
+            for part, there in self._unpaced(np.ascontiguousarray(x[:, start:stop]), on):
+                found += self._beats.push(part, there.tolist())
+                for lead in np.flatnonzero(on):
+                    self._quality[lead].push(part[lead])
         self._rate.push(found)
         return found
 
-    def _switches(self, missing: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int, npt.NDArray[np.bool_]]]:
+    def _unpaced(self, x_mv: Array, on: Bools) -> Iterator[tuple[Array, Bools]]:
+        """What is looked at instead of these samples: those ``late`` before, without spikes; and which leads have any.
+
+        A lead that has just begun stands at its first sample until then: its quality counts seconds from there.
+        """
+        if not self._begins:
+            for lead in np.flatnonzero(on) if self._spikes else ():
+                self._spikes[lead].clear(x_mv[lead])
+            yield x_mv, on
+            return
+        length = x_mv.shape[1]
+        edges = {0, length, *(one for one in self._awaited[on].tolist() if one < length)}
+        for start, stop in pairwise(sorted(edges)):
+            there = on & (self._awaited == 0)
+            part = np.ascontiguousarray(x_mv[:, start:stop])
+            for lead in np.flatnonzero(on):
+                self._spikes[lead].clear(part[lead])
+                if not there[lead]:
+                    part[lead] = self._first_mv[lead]
+            self._awaited[on] = np.maximum(0, self._awaited[on] - (stop - start))
+            yield part, there
+        self._begins = bool(self._awaited[on].any())
+
+    def _switches(self, missing: Bools) -> Iterator[tuple[int, int, Bools]]:
         """The parts of a piece in which the same leads are on."""
         length = len(missing)
         if not missing.any():
