@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -71,6 +72,45 @@ async def test_a_newer_publication_takes_over_the_viewers_of_the_older_one(plane
         plane.media.room_of(second.resource.publication.id)
     face, close = ("clinician:1", "clinician", "camera"), ("station:1", "station", "exam")
     assert told(room)[-1] == [face, ("clinician:1", "clinician", "screen"), close, ("station:1", "station", "camera")]
+
+
+async def test_a_publisher_that_goes_as_its_successor_connects_leaves_its_viewers_to_it(plane: Any, wait: Any) -> None:
+    """A page closes its old connection when the new one is there: the relay may hear the goodbye before it hears from
+    the server who comes after, and the server hears of both in the other order."""
+    first = await plane.publisher("video")
+    viewer = await plane.viewer(first, "video")
+    for one in packets(first, range(10, 15)):
+        await first.send(one)
+    await wait(lambda: len(viewer.received) == 5, "the older one's packets arrive")
+    relay, old, passing = plane.relay, first.resource.id, []
+    tell = relay.on_event
+
+    async def pass_on(connected: dict[str, Any]) -> None:
+        await wait(lambda: old not in relay.legs, "the relay has closed the older connection")
+        for event in (connected, *held):
+            tell(event)
+
+    def hold(event: dict[str, Any]) -> None:
+        if event["event"] == "connected" and not passing:
+            passing.append(asyncio.create_task(pass_on(event)))
+            relay._gone(relay.legs[old], "closed")
+        else:
+            held.append(event)
+
+    held: list[dict[str, Any]] = []
+    relay.on_event = hold
+    second = await plane.publisher("video")
+    relay.on_event = tell
+    await passing[0]
+    for one in packets(second, range(40_000, 40_005)):
+        await second.send(one)
+    await wait(lambda: len(viewer.received) == 10, "the newer one's packets arrive")
+    assert ids(plane) == [first.resource.publication.id]
+    assert list(relay.forwarders) == ids(plane) and list(relay.publishers) == [second.resource.id]
+    later = await plane.viewer(second, "video")
+    for one in packets(second, range(40_005, 40_008)):
+        await second.send(one)
+    await wait(lambda: len(later.received) == 3 and len(viewer.received) == 13, "who comes later sees it too")
 
 
 async def test_an_older_offer_that_connects_late_does_not_replace_its_successor(

@@ -100,12 +100,23 @@ class Relay:
 
     async def close(self, leg: str) -> None:
         """See ``Engine.close``."""
-        peer = self.legs.pop(leg, None)
-        if peer is None:
-            return
+        forwarder = self.publishers.pop(leg, None)
+        if forwarder is not None:
+            forwarder.upstream.end()
+            self.forwarders.pop(forwarder.publication, None)
+            if forwarder.tap is not None:
+                forwarder.tap.flush()
+            place = self._places.get(leg)
+            if place is not None and place.room in self._rooms:
+                self._rooms[place.room].end(forwarder.publication)
+        await self._shut(leg)
+
+    async def _shut(self, leg: str) -> None:
+        """End the connection. What it published stays for its viewers until the leg is closed, or has a successor:
+        the server may have named one before it hears that this one is gone."""
         self._live.discard(leg)
         self._silent.discard(leg)
-        place = self._places.pop(leg, None)
+        place = None if leg in self.publishers else self._places.pop(leg, None)
         room = self._rooms.get(place.room) if place is not None else None
         viewer = self.viewers.pop(leg, None)
         if viewer is not None:
@@ -113,17 +124,11 @@ class Relay:
                 viewer.forwarder.leave(viewer)
             if room is not None:
                 room.leave(viewer)
-        forwarder = self.publishers.pop(leg, None)
-        if forwarder is not None:
-            forwarder.upstream.end()
-            self.forwarders.pop(forwarder.publication, None)
-            if forwarder.tap is not None:
-                forwarder.tap.flush()
-            if room is not None:
-                room.end(forwarder.publication)
         if place is not None and room is not None and room.empty:
             del self._rooms[place.room]
-        await peer.close()
+        peer = self.legs.pop(leg, None)
+        if peer is not None:
+            await peer.close()
 
     def succeed(self, publication: str, leg: str) -> None:
         """See ``Engine.succeed``."""
@@ -136,8 +141,9 @@ class Relay:
         if place is not None and place.room in self._rooms:
             self._rooms[place.room].end(former.publication)
         for other in [name for name, one in self.publishers.items() if one is forwarder]:
-            del self.publishers[other]  # it says goodbye soon; what it still sends is nobody's
-            self.legs[other].on_rtp = self.legs[other].on_rtcp = lambda data: None
+            del self.publishers[other]  # it says goodbye soon, or has; what it still sends is nobody's
+            if other in self.legs:
+                self.legs[other].on_rtp = self.legs[other].on_rtcp = lambda data: None
         self.publishers[leg] = forwarder
         forwarder.begin(peer, peer.terms.streams)
         self._feed(peer, forwarder)
@@ -227,7 +233,7 @@ class Relay:
     def _gone(self, peer: Leg, why: str) -> None:
         if peer.name in self.legs:
             self._tell({"event": "gone", "leg": peer.name, "why": why})
-            self._tasks.start(self.close(peer.name))
+            self._tasks.start(self._shut(peer.name))
 
     def _touch(self, one: Fan) -> None:
         self._touched[one] = None
