@@ -143,7 +143,7 @@ async def test_publishers_and_viewers_that_come_and_go_leave_no_object_behind(
                 await relay.close(publisher.name)
             publisher.vanish()
             calls.callers.remove(publisher)
-        await wait(lambda: not relay.legs, "every leg is gone")
+        await wait(lambda: not relay.legs and not relay.publishers, "every leg is gone, and what it published")
         port = relay._port
         assert (relay.viewers, relay.publishers, relay.forwarders) == ({}, {}, {})
         assert (relay._live | relay._silent, relay._touched, port.legs) == (set(), {}, {})

@@ -29,6 +29,7 @@ FEEDBACK_TICKS = 5  # of those between reports to publishers; what a browser's b
 CONNECT_SECONDS = 20.0  # from the answer to the first encrypted packet
 SILENT_SECONDS = 5.0  # a publisher that sends no media is taken off; ICE itself would notice after 30
 KEPT_SECONDS = 40.0  # its keys are kept so long: a line that was cut goes on where it was, without a handshake
+NAMED_SECONDS = 5.0  # beyond that the server has no more to say of a publication whose publisher is gone
 VIEWER_SILENT_SECONDS = 15.0  # three of ICE's consent checks
 
 
@@ -260,6 +261,9 @@ class Relay:
             tick += 1
             now_s = asyncio.get_running_loop().time()
             for leg, forwarder in list(self.publishers.items()):
+                if leg not in self.legs and now_s - forwarder.media_s > KEPT_SECONDS + NAMED_SECONDS:
+                    self._tasks.start(self.close(leg))
+                    continue
                 silent = now_s - forwarder.media_s > SILENT_SECONDS
                 if silent and leg in self._live:
                     self._hush(leg)
