@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def aecg(recordings: Path) -> tuple[npt.NDArray[np.int16], float, float]:
     return np.array([rows[name.upper()] for name in NAMES], dtype=np.int16), 0.0025, 500.0
 
 
-READERS = [dicom, aecg]
+Reader = Callable[[Path], tuple[npt.NDArray[np.int16], float, float]]
+READERS: list[Reader] = [dicom, aecg]
 every_recording = pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
 
 
@@ -118,8 +120,8 @@ def test_leads_that_do_not_belong_together_are_refused(one: npt.NDArray[np.int16
 
 
 @every_recording
-def test_a_recorded_twelve_lead_ecg_obeys_the_law(read: object, recordings: Path) -> None:
-    counts, gain, rate_hz = read(recordings)  # type: ignore[operator]
+def test_a_recorded_twelve_lead_ecg_obeys_the_law(read: Reader, recordings: Path) -> None:
+    counts, gain, rate_hz = read(recordings)
     out = derive(counts[0], counts[1])
     assert np.abs(out - counts[2:6]).max() <= 2  # counts: the device rounded its own
     found = check(in_mv(counts, gain), rate_hz)
@@ -131,8 +133,8 @@ def test_a_recorded_twelve_lead_ecg_obeys_the_law(read: object, recordings: Path
 
 
 @every_recording
-def test_a_lead_under_another_name_or_sign_disagrees(read: object, recordings: Path) -> None:
-    counts, gain, rate_hz = read(recordings)  # type: ignore[operator]
+def test_a_lead_under_another_name_or_sign_disagrees(read: Reader, recordings: Path) -> None:
+    counts, gain, rate_hz = read(recordings)
     leads = in_mv(counts, gain)
     for wrong in (
         leads | {"III": leads["aVF"], "aVF": leads["III"]}, leads | {"aVR": -leads["aVR"]},
@@ -142,8 +144,8 @@ def test_a_lead_under_another_name_or_sign_disagrees(read: object, recordings: P
 
 
 @every_recording
-def test_electrodes_on_the_wrong_limb_obey_the_law_and_show_in_the_shape(read: object, recordings: Path) -> None:
-    counts, gain, rate_hz = read(recordings)  # type: ignore[operator]
+def test_electrodes_on_the_wrong_limb_obey_the_law_and_show_in_the_shape(read: Reader, recordings: Path) -> None:
+    counts, gain, rate_hz = read(recordings)
     leads = in_mv(counts, gain)
     assert check_electrodes(leads, rate_hz) is None
     arms, leg = exchanged(leads, "R", "L"), exchanged(leads, "R", "N")
