@@ -90,10 +90,17 @@ class Setting:
         whole[..., qrs.STEP : qrs.COUNT], real[..., qrs.SECTION : qrs.STATE] = self.sizes, self.real
         return whole, real
 
-    def began(self, state: BeatState) -> bool:
-        """Whether a state, of as many leads, is of this rate and these constants."""
-        sizes, real = state.whole[..., qrs.STEP : qrs.COUNT], state.real[..., qrs.SECTION : qrs.STATE]
-        return bool((sizes == self.sizes).all() and (real == self.real).all())
+    def restore(self, state: BeatState, whole: npt.NDArray[np.int64], real: Array) -> None:
+        """Fill these memories with a state. Raises :class:`BlockShape` for one of other leads, of another rate or of
+        other constants, :class:`NotFinite`."""
+        if state.whole.shape != whole.shape or state.real.shape != real.shape:
+            raise BlockShape("the state belongs to other leads")
+        if not np.isfinite(state.real).all():
+            raise NotFinite
+        sizes, constants = state.whole[..., qrs.STEP : qrs.COUNT], state.real[..., qrs.SECTION : qrs.STATE]
+        if (sizes != self.sizes).any() or (constants != self.real).any():
+            raise BlockShape("the state belongs to another rate")
+        whole[:], real[:] = state.whole, state.real
 
     def room(self, samples: int) -> npt.NDArray[np.int64]:
         """Rows for the beats that a block of so many samples can make certain."""
@@ -153,11 +160,5 @@ class BeatDetector:
 
     def restore(self, state: BeatState) -> None:
         """Continue exactly where :meth:`export`, at the same rate, left it."""
-        if state.whole.shape != self._whole.shape or state.real.shape != self._real.shape:
-            raise BlockShape("the state belongs to another detector")
-        if not np.isfinite(state.real).all():
-            raise NotFinite
-        if not self._setting.began(state):
-            raise BlockShape("the state belongs to another rate")
+        self._setting.restore(state, self._whole, self._real)
         self._begin = state.first_sample
-        self._whole[:], self._real[:] = state.whole, state.real

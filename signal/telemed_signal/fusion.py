@@ -116,12 +116,6 @@ class FusedBeats:
 
     def restore(self, state: BeatState) -> None:
         """Continue exactly where :meth:`export`, at the same rate and with as many leads, left it."""
-        if state.whole.shape != self._whole.shape or state.real.shape != self._real.shape:
-            raise BlockShape("the state belongs to other leads")
-        if not np.isfinite(state.real).all():
-            raise NotFinite
-        if not self._setting.began(state):
-            raise BlockShape("the state belongs to another rate")
+        self._setting.restore(state, self._whole, self._real)
         self._begin = state.first_sample
-        self._whole[:], self._real[:] = state.whole, state.real
         self._on = [bool(one) for one in self._whole[:-1, qrs.ON]]
