@@ -40,6 +40,18 @@ FOCUS = """() => {
 }"""
 REACHED = "(wanted) => document.activeElement !== null && document.activeElement.matches(wanted)"
 
+# Opens the menu and presses Escape before anything was painted; whether it is shut again, after each of the two.
+AT_ONCE = """async (button) => {
+  const turns = async () => { for (let turn = 0; turn < 20; turn++) await Promise.resolve(); };
+  const shown = () => button.getAttribute('aria-expanded');
+  button.click();
+  await turns();
+  const opened = shown();
+  button.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', bubbles: true}));
+  await turns();
+  return [opened, shown()];
+}"""
+
 
 async def focus(person: Any) -> Any:
     """Where the focus is; it is somewhere, and one sees it."""
@@ -178,6 +190,8 @@ async def test_a_clinician_with_keys_alone(clinic: Any) -> None:
     await focus(clinician)
     await page.keyboard.press("Enter")
     assert await page.evaluate(REACHED, "#main")
+    more = page.locator(f"{row} .menu-button")
+    assert await more.evaluate(AT_ONCE) == ["true", "false"], "an Escape that comes at once is heard"
     await press_on(clinician, f"{row} .menu-button")
     await page.locator(".menu-list").wait_for()
     await page.keyboard.press("Tab")

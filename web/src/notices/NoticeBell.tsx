@@ -1,10 +1,10 @@
 /** The bell of the top bar: how many wait, who, and what to do; and how this browser tells of them. */
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
 import { ApiError, api } from "../api/client";
 import { errorSentence, t } from "../i18n";
 import { account, noticeSignedOut } from "../parts/account";
 import { Icon } from "../parts/Icon";
+import { usePopover } from "../parts/popover";
 import { sinceWords } from "../parts/when";
 import { addressOf, go, place } from "../router";
 import { connected, latest, putAside, spoken, waiting } from "./notices";
@@ -13,25 +13,7 @@ import { keyOf, type Waiting } from "./waiting";
 import { sentenceOf } from "./words";
 
 export function NoticeBell() {
-  const open = useSignal(false);
-  const frame = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    if (!open.value) return;
-    const outside = (event: Event) => {
-      if (event.target instanceof Node && frame.current?.contains(event.target) === false) open.value = false;
-    };
-    const escaped = (event: KeyboardEvent) => {
-      if (event.key !== "Escape") return;
-      open.value = false;
-      frame.current?.querySelector("button")?.focus();
-    };
-    addEventListener("pointerdown", outside);
-    addEventListener("keydown", escaped);
-    return () => {
-      removeEventListener("pointerdown", outside);
-      removeEventListener("keydown", escaped);
-    };
-  }, [open.value]);
+  const { open, frame, toggle } = usePopover();
   const who = account.value;
   if (!who?.roles.some((role) => role === "clinician" || role === "operator")) return null;
   const count = waiting.value.length;
@@ -46,7 +28,7 @@ export function NoticeBell() {
         aria-expanded={open.value}
         aria-controls="bell-list"
         onClick={() => {
-          open.value = !open.value;
+          toggle();
           void wake();
         }}
       >

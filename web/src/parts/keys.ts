@@ -1,5 +1,5 @@
-/** Single keys as commands, only outside fields where one types, never with Ctrl, Alt or Meta. */
-import { useEffect } from "preact/hooks";
+/** Single keys as commands, heard as soon as they are drawn, outside fields where one types, without Ctrl, Alt and Meta. */
+import { useLayoutEffect } from "preact/hooks";
 
 export type KeyCommands = Readonly<Record<string, (event: KeyboardEvent) => void>>;
 
@@ -14,7 +14,7 @@ export function commandOf(event: KeyboardEvent, commands: KeyCommands): KeyComma
 
 /** Alt with a digit of the main row, wherever the focus is: the panel's tabs. Text can be written on undisturbed. */
 export function useAltDigits(choose: (digit: number) => void): void {
-  useEffect(() => {
+  useLayoutEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       const digit = /^Digit([1-9])$/.exec(event.code)?.[1];
       if (digit === undefined || !event.altKey || event.ctrlKey || event.metaKey || event.repeat) return;
@@ -27,7 +27,7 @@ export function useAltDigits(choose: (digit: number) => void): void {
 }
 
 export function useKeys(commands: KeyCommands): void {
-  useEffect(() => {
+  useLayoutEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       const command = commandOf(event, commands);
       if (command === undefined) return;

@@ -1,5 +1,5 @@
 /** Chat or people, over the picture on a phone and beside it where there is room. Escape closes. */
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { t } from "../i18n";
 import { Icon } from "../parts/Icon";
 import { ChatPanel } from "../room/ChatPanel";
@@ -19,7 +19,7 @@ interface CallSheetProps {
 export function CallSheet({ sheet, room, visit, onClose }: CallSheetProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => heading.current?.focus(), [sheet]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       if (event.key === "Escape" && document.querySelector("dialog[open]") === null) onClose();
     };
