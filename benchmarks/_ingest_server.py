@@ -45,12 +45,21 @@ class Server:
 
     def counted(self, name: str) -> float:
         """One counter of ``/metrics``, summed over its labels."""
+        return sum(value for _, value in self._lines(name))
+
+    def turns(self) -> dict[float, float]:
+        """How many turns of the loop signal work has taken so far, by how long they were at most, in seconds."""
+        total: dict[float, float] = {}
+        for labels, value in self._lines("telemed_signal_seconds_bucket"):
+            bound = float(labels.split('le="', 1)[1].split('"', 1)[0])
+            total[bound] = total.get(bound, 0.0) + value
+        return total
+
+    def _lines(self, name: str) -> list[tuple[str, float]]:
+        """(labels, value) of one metric."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics") as answer:
-            text = answer.read().decode()
-        return sum(
-            float(line.rsplit(" ", 1)[1]) for line in text.splitlines()
-            if line.startswith((f"{name} ", f"{name}{{"))
-        )
+            lines = (line.rsplit(" ", 1) for line in answer.read().decode().splitlines())
+            return [(what, float(value)) for what, value in lines if what == name or what.startswith(f"{name}{{")]
 
 
 @contextmanager

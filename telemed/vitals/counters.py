@@ -21,3 +21,7 @@ WATCHERS = Gauge("telemed_watchers", "Open consultation sockets", registry=REGIS
 FRAMES_SENT = Counter("telemed_view_frames", "View frames given to watchers", registry=REGISTRY)
 FRAMES_DROPPED = Counter("telemed_view_frames_dropped", "View frames dropped for slow watchers", registry=REGISTRY)
 GAPS = Counter("telemed_live_gaps", "Holes in live streams", registry=REGISTRY)
+SIGNAL_SECONDS = Histogram(
+    "telemed_signal_seconds", "Turns of the server's loop that signal work took: nothing else is done meanwhile",
+    ["work"], registry=REGISTRY, buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05),
+)

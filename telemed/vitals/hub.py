@@ -18,6 +18,7 @@ from telemed_devices.native import Frame
 from telemed_devices.readings import Reading
 from telemed_signal.filters import FilterBank, FilterSpec
 
+from telemed.vitals.counters import SIGNAL_SECONDS
 from telemed.vitals.derived import Breaths, Derived, as_message
 from telemed.vitals.faults import StreamUnknown, TooManyViews, ViewUnknown
 from telemed.vitals.live import LiveStream, StreamCard, View
@@ -30,6 +31,8 @@ VIEWS_WATCHED = 64  # of one socket: 32 streams in both views
 NUMBERS_KEPT = 64  # newest numbers of one board
 STREAMS_SHOWN = 64  # of one board: twice what a socket may watch in both views
 WORK_SECONDS = 0.002  # of computing numbers at a time: a frame waits no longer for them (a number of ours takes 0.1 ms)
+FRAME_TURNS = SIGNAL_SECONDS.labels("frame")  # filtered and handed to its watchers
+NUMBER_TURNS = SIGNAL_SECONDS.labels("numbers")
 CUTS_KEPT = 1024  # ends of attachments remembered: a station that is away that long is told by the database
 
 
@@ -153,8 +156,11 @@ class Hub:
     def samples(self, stream: LiveStream, frame: Frame, t0_us: int, error_us: int = 0) -> None:
         """The next frame of a live stream; ``t0_us`` is its consultation time, known to ``error_us``."""
         board = self._board_of(stream)
-        seen = None if board is None else stream.accept(frame, t0_us, error_us)
-        if seen is None or board is None:
+        if board is None:
+            return
+        with FRAME_TURNS.time():
+            seen = stream.accept(frame, t0_us, error_us)
+        if seen is None:
             return
         if frame.flags >> 16 != (1 << frame.channels) - 1:  # not every electrode is off
             board.worn_at = self._monotonic()
@@ -290,12 +296,13 @@ class Hub:
         """Compute the numbers that are due, for ``WORK_SECONDS``; the rest has its turn after what came meanwhile."""
         end = self._monotonic() + WORK_SECONDS
         try:
-            while self._due:
-                board, stream = self._due.pop(next(iter(self._due)))
-                if board.watchers and self._board_of(stream) is board:
-                    self._derive(board, stream)
-                if self._monotonic() >= end:
-                    break
+            with NUMBER_TURNS.time():
+                while self._due:
+                    board, stream = self._due.pop(next(iter(self._due)))
+                    if board.watchers and self._board_of(stream) is board:
+                        self._derive(board, stream)
+                    if self._monotonic() >= end:
+                        break
         finally:
             if self._due:
                 self._later(self._work)

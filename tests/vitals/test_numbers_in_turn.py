@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from telemed_devices.native import Frame
 
+from telemed.metrics import REGISTRY
 from telemed.vitals import hub as module
 from telemed.vitals.hub import WORK_SECONDS, Hub
 from telemed.vitals.live import Channel, LiveStream, StreamCard
@@ -98,3 +99,19 @@ def test_a_stream_whose_number_cannot_be_computed_holds_up_no_other(monkeypatch:
         except RuntimeError:
             failed += 1
     assert failed == 1 and derived == [stream.card.id for stream in streams]
+
+
+def counted(work: str) -> float:
+    return REGISTRY.get_sample_value("telemed_signal_seconds_count", {"work": work}) or 0.0
+
+
+def test_what_signal_work_takes_of_the_loop_is_told() -> None:
+    turns = Turns()
+    hub, _, streams = board(turns)
+    frames, computed = counted("frame"), counted("numbers")
+    second(hub, streams, 0)
+    assert counted("frame") == frames + STREAMS
+    while turns.waiting:
+        turns.next()
+        computed += 1
+        assert counted("numbers") == computed
