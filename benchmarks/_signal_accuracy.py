@@ -23,7 +23,7 @@ from _signal_score import (
     total,
     within,
 )
-from _signal_tuned import Constants, beats_of, searched
+from _signal_tuned import Values, beats_found, searched_on
 
 BLOCK_S: Final = 0.250
 FINE_S: Final = 0.001
@@ -154,23 +154,22 @@ def measured(libraries: Libraries | None) -> Accuracy:
         done.chunking_equal &= bool(np.array_equal(fine.at, ours.at))
         done.latency.add(record, fine, within(record, fine.at, WINDOWS_MS[0]))
         both = fused_beats(record.x_mv, record.rate_hz, BLOCK_S)
-        if both is not None:
-            done.scores.setdefault(FUSED, Scores()).add(record, both.at)
+        done.scores.setdefault(FUSED, Scores()).add(record, both.at)
     return done
 
 
 def tuned() -> dict[str, dict[str, float]]:
     """The constants that the search finds on half A alone, on half B alone, and on all records."""
-    return {half: searched(names) for half, names in HALVES.items()}
+    return searched_on(HALVES)
 
 
-def crossed(constants: Mapping[str, Constants]) -> dict[str, Scores]:
+def crossed(constants: Mapping[str, Values]) -> dict[str, Scores]:
     """Each half with the constants found on the other."""
     scores = {CROSS: Scores(), CROSS_FUSED: Scores()}
     for tuned_on, names in (("A", MIT_B), ("B", MIT_A)):
         for leads, title in ((1, CROSS), (2, CROSS_FUSED)):
-            for name, places in beats_of(constants[tuned_on], names, leads).items():
-                scores[title].add(mit(name), places)
+            for name in names:
+                scores[title].add(mit(name), beats_found(constants[tuned_on], mit(name), leads))
     return scores
 
 

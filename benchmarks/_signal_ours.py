@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from _signal_records import Array, Places, blocks
 from telemed_signal.beats import Beat, BeatDetector
+from telemed_signal.fusion import FusedBeats
+from telemed_signal.judgement import SHIPPED, Constants
 from telemed_signal.rate import HeartRate
 from telemed_signal.respiration import RespirationRate
 
@@ -44,18 +46,16 @@ def _collected(push: Callable[[Array], list[Any]], x: Array, length: int) -> Fou
     return Found(table[:, 0], table[:, 1], table[:, 2].astype(np.bool_))
 
 
-def lead_beats(x_mv: Array, rate_hz: float, block_s: float) -> Found:
+def lead_beats(x_mv: Array, rate_hz: float, block_s: float, constants: Constants = SHIPPED) -> Found:
     """Beats of one lead."""
-    return _collected(BeatDetector(rate_hz).push, x_mv, max(1, round(block_s * rate_hz)))
+    detector = BeatDetector(rate_hz, constants=constants)
+    return _collected(detector.push, x_mv, max(1, round(block_s * rate_hz)))
 
 
-def fused_beats(x_mv: Array, rate_hz: float, block_s: float) -> Found | None:
+def fused_beats(x_mv: Array, rate_hz: float, block_s: float, constants: Constants = SHIPPED) -> Found:
     """Beats of several leads (leads, samples) together."""
-    if not there("fusion"):
-        return None
-    from telemed_signal.fusion import FusedBeats
-
-    return _collected(FusedBeats(rate_hz, len(x_mv)).push, x_mv, max(1, round(block_s * rate_hz)))
+    detector = FusedBeats(rate_hz, len(x_mv), constants=constants)
+    return _collected(detector.push, x_mv, max(1, round(block_s * rate_hz)))
 
 
 def heart_rates(x_mv: Array, rate_hz: float, every_s: float) -> Answers:
@@ -158,6 +158,4 @@ def detector(leads: int, rate_hz: float) -> Callable[[Array], list[Beat]]:
     """What takes the blocks of one lead, (samples,), or of a station's, (leads, samples): each beat once."""
     if leads == 1:
         return BeatDetector(rate_hz).push
-    from telemed_signal.fusion import FusedBeats
-
     return FusedBeats(rate_hz, leads).push

@@ -21,13 +21,13 @@ from scipy import signal
 
 from telemed_signal import judgement, qrs
 from telemed_signal.faults import BlockShape, NotFinite, RateUnsupported
+from telemed_signal.judgement import SHIPPED, Constants
 
 RATES_HZ: Final = (100.0, float(qrs.MAX_RATE_HZ))
 """Below it the QRS has too few samples; above it nothing is gained (tested from 125)."""
 BAND_HZ: Final = (6.0, 18.0)
 STEP_S: Final = 0.020
 MEAN_S: Final = 0.060
-CLOSE_S: Final = 0.120
 LAG_S: Final = 0.047
 """From the R peak to the peak of the energy: the band-pass and the two windows; measured on MIT-BIH."""
 SLEW_MV_S: Final = 320.0
@@ -71,23 +71,26 @@ class Setting:
     real: Array
     sizes: npt.NDArray[np.int64]
     lag: int
+    share_of_sum: float
 
     @classmethod
-    def at(cls, rate_hz: float) -> Setting:
+    def at(cls, rate_hz: float, constants: Constants) -> Setting:
         """Those of ``rate_hz``; :class:`RateUnsupported` outside ``RATES_HZ``."""
         if not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
             raise RateUnsupported(f"beats need {RATES_HZ[0]:.0f} to {RATES_HZ[1]:.0f} Hz, not {rate_hz}")
         sos = np.asarray(signal.butter(1, BAND_HZ, btype="bandpass", fs=rate_hz, output="sos"))
         steady, slew = np.asarray(signal.sosfilt_zi(sos))[0], SLEW_MV_S / rate_hz
-        real = np.array([*sos[0, [0, 2, 4, 5]], *steady, slew, HOP_S / FILL_S, qrs.TWINS])
-        seconds = (STEP_S, MEAN_S, CLOSE_S, judgement.SHORTEST_HOLD_OFF_S, SPIKE_S, HOP_S, NEAR_S)
+        real = np.array([*constants.of_lead(), *sos[0, [0, 2, 4, 5]], *steady, slew, HOP_S / FILL_S])
+        seconds = (STEP_S, MEAN_S, constants.close_s, judgement.SHORTEST_HOLD_OFF_S, SPIKE_S, HOP_S, NEAR_S)
         sizes = np.array([max(1, round(one * rate_hz)) for one in seconds], dtype=np.int64)
-        return cls(float(rate_hz), real, sizes, round(LAG_S * rate_hz))
+        return cls(float(rate_hz), real, sizes, round(LAG_S * rate_hz), constants.share_of_sum)
 
     def memory(self, rows: tuple[int, ...] = ()) -> tuple[npt.NDArray[np.int64], Array]:
-        """Empty memories of so many leads, which still have to ``begin``."""
+        """Empty memories of one lead, or of so many rows, the last for the sum of the others; ``begin`` comes next."""
         whole, real = np.zeros((*rows, qrs.WHOLES), dtype=np.int64), np.zeros((*rows, qrs.REALS))
-        whole[..., qrs.STEP : qrs.COUNT], real[..., qrs.SECTION : qrs.STATE] = self.sizes, self.real
+        whole[..., qrs.STEP : qrs.COUNT], real[..., judgement.CONSTANTS : qrs.STATE] = self.sizes, self.real
+        if rows:
+            real[-1, judgement.SHARE] = self.share_of_sum
         return whole, real
 
     def restore(self, state: BeatState, whole: npt.NDArray[np.int64], real: Array) -> None:
@@ -97,9 +100,11 @@ class Setting:
             raise BlockShape("the state belongs to other leads")
         if not np.isfinite(state.real).all():
             raise NotFinite
-        sizes, constants = state.whole[..., qrs.STEP : qrs.COUNT], state.real[..., qrs.SECTION : qrs.STATE]
-        if (sizes != self.sizes).any() or (constants != self.real).any():
-            raise BlockShape("the state belongs to another rate")
+        sizes, constants = self.memory(whole.shape[:-1])
+        if (state.whole - sizes)[..., qrs.STEP : qrs.COUNT].any() or (
+            (state.real - constants)[..., judgement.CONSTANTS : qrs.STATE].any()
+        ):
+            raise BlockShape("the state belongs to another rate, or to other constants")
         whole[:], real[:] = state.whole, state.real
 
     def room(self, samples: int) -> npt.NDArray[np.int64]:
@@ -118,8 +123,8 @@ class Setting:
 class BeatDetector:
     """Finds the beats of one lead at ``rate_hz``; feed it every sample in order, in blocks of any length."""
 
-    def __init__(self, rate_hz: float, *, first_sample: int = 0) -> None:
-        self._setting = Setting.at(rate_hz)
+    def __init__(self, rate_hz: float, *, first_sample: int = 0, constants: Constants = SHIPPED) -> None:
+        self._setting = Setting.at(rate_hz, constants)
         self.rate_hz = self._setting.rate_hz
         self._whole, self._real = self._setting.memory()
         self._longest = -1  # block that the found beats have room for
@@ -129,7 +134,7 @@ class BeatDetector:
     def reset(self, first_sample: int) -> None:
         """Forget everything; the next sample is number ``first_sample``: after a gap, or when the lead was off."""
         self._begin = first_sample
-        qrs.begin(self._whole, self._real, self.rate_hz, judgement.SHARE)
+        qrs.begin(self._whole, self._real, self.rate_hz)
 
     @property
     def next_sample(self) -> int:

@@ -18,12 +18,9 @@ import numpy.typing as npt
 from telemed_signal import judgement, qrs
 from telemed_signal.beats import Beat, BeatState, Setting
 from telemed_signal.faults import BlockShape, NotFinite
+from telemed_signal.judgement import SHIPPED, Constants
 
 MAX_LEADS: Final = 12
-SHARE: Final = 0.35
-"""Of the way from noise to beats, the bar of the sum: higher than a lead's, since noise is seldom in all leads.
-
-With 0.3125, 0.35 and 0.4, errors on half A of MIT-BIH 39, 39 and 43, on half B 67, 53 and 49."""
 
 Array = npt.NDArray[np.float64]
 
@@ -34,10 +31,10 @@ class FusedBeats:
     With one lead it tells what ``BeatDetector`` tells of that lead.
     """
 
-    def __init__(self, rate_hz: float, leads: int, *, first_sample: int = 0) -> None:
+    def __init__(self, rate_hz: float, leads: int, *, first_sample: int = 0, constants: Constants = SHIPPED) -> None:
         if not 1 <= leads <= MAX_LEADS:
             raise BlockShape(f"1 to {MAX_LEADS} leads, not {leads}")
-        self._setting = Setting.at(rate_hz)
+        self._setting = Setting.at(rate_hz, constants)
         self.rate_hz, self.leads = self._setting.rate_hz, leads
         self._whole, self._real = self._setting.memory((leads + 1,))
         self._longest = -1  # block that the found beats have room for
@@ -52,12 +49,8 @@ class FusedBeats:
     def reset(self, first_sample: int) -> None:
         """Forget everything of all leads; the next sample is number ``first_sample``."""
         self._begin = first_sample
-        for row in range(self.leads + 1):
-            self._forget(row)
-
-    def _forget(self, row: int) -> None:
-        share = SHARE if row == self.leads else judgement.SHARE
-        qrs.begin(self._whole[row], self._real[row], self.rate_hz, share)
+        for whole, real in zip(self._whole, self._real, strict=True):
+            qrs.begin(whole, real, self.rate_hz)
 
     @property
     def next_sample(self) -> int:
@@ -106,7 +99,7 @@ class FusedBeats:
             self.reset(self.next_sample)
         for lead, (before, now) in enumerate(zip(self._on, on, strict=True)):
             if before and not now:
-                self._forget(lead)
+                qrs.begin(self._whole[lead], self._real[lead], self.rate_hz)
             self._whole[lead, qrs.ON] = now
         self._on = [bool(one) for one in on]
 

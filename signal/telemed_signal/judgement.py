@@ -7,6 +7,7 @@ everything is compiled into the detector's loop (``qrs``).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -18,26 +19,13 @@ from telemed_signal.history import append, median
 Wholes = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float64]
 
-SHARE: Final = 0.3125
-"""Of the way from noise to beats at which the bar lies."""
-RAISED: Final = 0.30
 RAISED_UNTIL: Final = 0.8  # of the median interval
-LATE: Final = 1.4  # of the median interval
 LATE_MOST_S: Final = 0.4  # beyond the interval: slow hearts are not waited for in proportion
-SECOND_LOOK: Final = 0.6  # of the bar
-AFTER_EARLY: Final = 0.7
-"""Of what a beat came too early, its pause may last longer before the next is late: a compensatory one is no gap.
-False beats on half A of MIT-BIH 20 -> 14, on half B 76 -> 53, missed ones unchanged."""
 EARLY: Final = 0.8  # of the median interval
-T_WAVE_S: Final = 0.360
-"""No second look so near a beat (Pan and Tompkins 1985 look there for T waves), nor nearer than half an interval."""
 LOOK_BACK_S: Final = 1.54  # with the lag less than 1.6 s: a beat found later is no longer told
-CLIP: Final = 2.0
-"""Of the level: one artefact may not lift it further. Below 2 a level that fell to T waves cannot climb again."""
 FADE: Final = 0.9  # of the level, each time a second look finds nothing after FADE_AFTER_S
 FADE_AFTER_S: Final = 4.0
 """Longer than any pause between two beats of 30 a minute: then the lead's amplitude has fallen."""
-HOLD_OFF_S: Final = 0.280
 SHORTEST_HOLD_OFF_S: Final = 0.180
 HOLD_OFF_SHARE: Final = 0.45  # of the median interval: 300 a minute must pass
 LEARN_S: Final = 3.0
@@ -78,23 +66,67 @@ INTERVAL: Final = 1  # the median one
 BEAT_AT: Final = 2
 NOISE_AT: Final = BEAT_AT + BEATS
 LEVEL: Final = NOISE_AT + NOISES  # the median beat; 0 while learning
-BAR_SHARE: Final = LEVEL + 1
-REALS: Final = LEVEL + 2
+CONSTANTS: Final = LEVEL + 1  # from here on: ``Constants``, in its order
+SHARE: Final = CONSTANTS
+RAISED: Final = CONSTANTS + 1
+HOLD_OFF_S: Final = CONSTANTS + 2
+LATE: Final = CONSTANTS + 3
+SECOND_LOOK: Final = CONSTANTS + 4
+T_WAVE_S: Final = CONSTANTS + 5
+AFTER_EARLY: Final = CONSTANTS + 6
+CLIP: Final = CONSTANTS + 7
+TWINS: Final = CONSTANTS + 8
+REALS: Final = CONSTANTS + 9
 
 NONE: Final = -1
 FOUND_COLUMNS: Final = 3  # position, height, 1 when of the second look
 
 
-def begin(whole: Wholes, real: Reals, rate_hz: float, share: float) -> None:
-    """Forget everything."""
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """What a search on recordings may move (``make bench-signal``); all else follows from standards and arithmetic."""
+
+    share: float = 0.3125
+    """Of the way from noise to beats at which a lead's bar lies."""
+    raised: float = 0.30
+    """How much higher the bar is right after a beat; it sinks until ``RAISED_UNTIL``."""
+    hold_off_s: float = 0.280
+    late: float = 1.4
+    """Median intervals after which a second look is taken."""
+    second_look: float = 0.6  # of the bar
+    t_wave_s: float = 0.360
+    """No second look so near a beat, nor nearer than half an interval: T waves (Pan and Tompkins 1985)."""
+    after_early: float = 0.7
+    """Of what a beat came too early, its pause may last longer before the next is late: a compensatory one is no gap.
+    False beats on half A of MIT-BIH 20 -> 14, on half B 76 -> 53, missed ones unchanged."""
+    clip: float = 2.0
+    """Of the level: one artefact may not lift it further. Below 2 a level that fell to T waves cannot climb again."""
+    twins: float = 0.8
+    """Two peaks in one hold-off, the lesser so much of the greater or more, are two beats, no beat and T wave."""
+    close_s: float = 0.120
+    """After its top a peak closes; a QRS is no longer (IEC 60601-2-27)."""
+    share_of_sum: float = 0.35
+    """The bar of a station's leads together: higher than a lead's, since noise is seldom in all leads.
+    With 0.3125, 0.35 and 0.4, errors on half A of MIT-BIH 39, 39 and 43, on half B 67, 53 and 49."""
+
+    def of_lead(self) -> tuple[float, ...]:
+        """Those that a lead's memory has at ``CONSTANTS``."""
+        return (self.share, self.raised, self.hold_off_s, self.late, self.second_look, self.t_wave_s, self.after_early,
+                self.clip, self.twins)  # fmt: skip
+
+
+SHIPPED: Final = Constants()
+
+
+def begin(whole: Wholes, real: Reals, rate_hz: float) -> None:
+    """Forget everything but the constants."""
     whole[:WHOLES] = 0
-    real[:REALS] = 0.0
+    real[:CONSTANTS] = 0.0
     whole[LAST] = NONE
     whole[LEARNS] = 1
     whole[DEADLINE] = round(LEARN_S * rate_hz)
-    whole[HOLD_OFF] = round(HOLD_OFF_S * rate_hz)
+    whole[HOLD_OFF] = round(float(real[HOLD_OFF_S]) * rate_hz)
     real[RATE] = rate_hz
-    real[BAR_SHARE] = share
     real[INTERVAL] = USUAL_INTERVAL_S * rate_hz
 
 
@@ -104,32 +136,32 @@ def _bar(whole: Wholes, real: Reals, at: int) -> float:
     noises = whole[NOISE_COUNT]
     noise = median(real[NOISE_AT : NOISE_AT + noises]) if noises else 0.0
     level = real[LEVEL]
-    bar = noise + real[BAR_SHARE] * max(0.0, level - noise)
+    bar = noise + real[SHARE] * max(0.0, level - noise)
     if at == NONE or whole[LAST] == NONE:
         return float(bar)
     since = (at - whole[LAST]) / (RAISED_UNTIL * real[INTERVAL])
-    return float(bar * (1 + RAISED * max(0.0, 1 - since)))
+    return float(bar * (1 + real[RAISED] * max(0.0, 1 - since)))
 
 
 @compiled()
 def _take(whole: Wholes, real: Reals, found: Wholes, at: int, height: int, second: int) -> None:
     """It is a beat."""
     whole[BEAT_COUNT] = append(
-        real[BEAT_AT : BEAT_AT + BEATS], whole[BEAT_COUNT], min(float(height), CLIP * real[LEVEL]))
+        real[BEAT_AT : BEAT_AT + BEATS], whole[BEAT_COUNT], min(float(height), real[CLIP] * real[LEVEL]))
     real[LEVEL] = median(real[BEAT_AT : BEAT_AT + whole[BEAT_COUNT]])
     early = 0.0
     if whole[LAST] != NONE:
         whole[INTERVAL_COUNT] = append(
             whole[INTERVAL_AT : INTERVAL_AT + INTERVALS], whole[INTERVAL_COUNT], at - whole[LAST])
         real[INTERVAL] = median(whole[INTERVAL_AT : INTERVAL_AT + whole[INTERVAL_COUNT]].astype(np.float64))
-        share = min(HOLD_OFF_S * real[RATE], HOLD_OFF_SHARE * real[INTERVAL])
+        share = min(real[HOLD_OFF_S] * real[RATE], HOLD_OFF_SHARE * real[INTERVAL])
         whole[HOLD_OFF] = np.int64(np.rint(max(SHORTEST_HOLD_OFF_S * real[RATE], share)))
         if at - whole[LAST] < EARLY * real[INTERVAL]:
             early = real[INTERVAL] - (at - whole[LAST])
     whole[LAST] = at
     whole[REJECTED_COUNT] = 0
     # What lies within 1.4 intervals is judged one hold-off later at the latest.
-    wait = min(LATE * real[INTERVAL], real[INTERVAL] + LATE_MOST_S * real[RATE]) + AFTER_EARLY * early
+    wait = min(real[LATE] * real[INTERVAL], real[INTERVAL] + LATE_MOST_S * real[RATE]) + real[AFTER_EARLY] * early
     whole[DEADLINE] = at + max(1, int(np.rint(wait))) + whole[HOLD_OFF]
     one = whole[FOUND_COUNT]
     found[one, 0], found[one, 1], found[one, 2] = at, height, second
@@ -160,11 +192,11 @@ def overdue(whole: Wholes, real: Reals, found: Wholes) -> None:
     best, height = NONE, 0
     oldest = whole[DEADLINE] - LOOK_BACK_S * real[RATE]
     if whole[LAST] != NONE:
-        oldest = max(oldest, whole[LAST] + min(T_WAVE_S * real[RATE], 0.5 * real[INTERVAL]))
+        oldest = max(oldest, whole[LAST] + min(real[T_WAVE_S] * real[RATE], 0.5 * real[INTERVAL]))
     for k in range(whole[REJECTED_COUNT]):
         if whole[REJECTED_AT + k] >= oldest and whole[REJECTED_HEIGHT + k] > height:
             best, height = k, whole[REJECTED_HEIGHT + k]
-    if best != NONE and height >= max(SECOND_LOOK * _bar(whole, real, NONE), FLOOR):
+    if best != NONE and height >= max(real[SECOND_LOOK] * _bar(whole, real, NONE), FLOOR):
         later = whole[REJECTED_COUNT] - best - 1  # what came after it may still be the next beat
         _take(whole, real, found, whole[REJECTED_AT + best], height, 1)
         for k in range(later):
@@ -176,7 +208,7 @@ def overdue(whole: Wholes, real: Reals, found: Wholes) -> None:
         for k in range(whole[BEAT_COUNT]):
             real[BEAT_AT + k] = max(FADE * real[BEAT_AT + k], float(FLOOR))
         real[LEVEL] = median(real[BEAT_AT : BEAT_AT + whole[BEAT_COUNT]])
-    whole[DEADLINE] += max(1, int(np.rint(LATE / 2 * real[INTERVAL])))
+    whole[DEADLINE] += max(1, int(np.rint(real[LATE] / 2 * real[INTERVAL])))
 
 
 @compiled()

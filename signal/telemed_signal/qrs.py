@@ -22,6 +22,7 @@ from telemed_signal.judgement import (
     LEARNS,
     LEVEL,
     NONE,
+    TWINS,
     Reals,
     Wholes,
     judge,
@@ -29,8 +30,6 @@ from telemed_signal.judgement import (
     overdue,
 )
 
-TWINS: Final = 0.8
-"""Two peaks in one hold-off, the lesser at least so much of the greater, are two beats, not a beat and its T wave."""
 NANOVOLTS: Final = 1e6  # of a millivolt
 CLIP_MV: Final = 100.0
 """Far beyond any skin potential (IEC 60601-2-27: +-5 mV); keeps the whole-number sums from overflowing."""
@@ -89,8 +88,7 @@ SECTION: Final = judgement.REALS  # band-pass of one pair of poles: b0, b2, a1, 
 STEADY: Final = SECTION + 4  # its state for a constant 1
 SLEW: Final = SECTION + 6  # millivolts a sample, above which a step is no heart's
 FORGET: Final = SECTION + 7  # share of a hop in the mean energy of a lead
-ALIKE: Final = SECTION + 8  # TWINS
-STATE: Final = SECTION + 9  # of the band-pass section
+STATE: Final = SECTION + 8  # of the band-pass section
 KEPT: Final = STATE + 2  # the newest sample that was no spike
 FILL: Final = STATE + 3  # mean energy of the last seconds, of the level: how little a lead shows beside its beats
 WEIGHT: Final = STATE + 4  # of the lead in its station's sum, and the level that it is measured by; 0 while it learns
@@ -100,9 +98,9 @@ SMOOTHS: Final = STATE + 7  # what the section gave, a ring
 REALS: Final = SMOOTHS + STEPS
 
 
-def begin(whole: Wholes, real: Reals, rate_hz: float, share: float) -> None:
-    """Forget everything but the lengths and numbers of the rate: the next sample is the first."""
-    judgement.begin(whole, real, rate_hz, share)
+def begin(whole: Wholes, real: Reals, rate_hz: float) -> None:
+    """Forget everything but the lengths, the numbers of the rate and the constants: the next sample is the first."""
+    judgement.begin(whole, real, rate_hz)
     whole[COUNT:], real[STATE:] = 0, 0.0
     whole[OPEN_AT] = whole[PENDING_AT] = whole[LEAST] = whole[HALF] = NONE
     whole[DUE] = whole[DEADLINE]
@@ -125,7 +123,7 @@ def _apart(whole: Wholes, real: Reals) -> bool:
     distance, one, other = whole[OPEN_AT] - whole[PENDING_AT], whole[PENDING_HEIGHT], whole[OPEN_HEIGHT]
     if distance >= whole[HOLD_OFF]:
         return True
-    return bool(distance >= whole[SHORTEST] and min(one, other) >= real[ALIKE] * max(one, other))
+    return bool(distance >= whole[SHORTEST] and min(one, other) >= real[TWINS] * max(one, other))
 
 
 @compiled()

@@ -1,17 +1,17 @@
-"""The search of `make bench-signal PARTS=tuned`: alike every time, within its bounds, and of the library as it is."""
+"""The search of `make bench-signal PARTS=tuned`: alike every time, within its bounds, of the library as it is."""
 
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from telemed_signal import judgement
+from telemed_signal.judgement import SHIPPED
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -46,16 +46,11 @@ def test_what_gains_nothing_is_not_moved(search: Any) -> None:
     assert search.descended(ways, lambda trial: 1.0, {}) == {"m.ONE": 0.5}
 
 
-def test_the_copy_reads_each_constant_when_a_detector_begins(search: Any) -> None:
-    text = search._read_when_begun(Path(judgement.__file__).read_text())
-    names = [name.split(".")[1] for name in search.PUBLISHED if name.startswith("judgement.")]
-    compiled = text.split("@compiled()", 1)[1]
-    assert not [name for name in names if re.search(rf"\b{name}\b", compiled)]
-    assert f"real[SEARCHED:REALS] = {', '.join(names)}" in text
-    with pytest.raises(ValueError, match=r"judgement\.LATE"):
-        search._read_when_begun(Path(judgement.__file__).read_text().replace("LATE: Final", "LATER: Final"))
-
-
 def test_every_constant_is_one_of_the_library(search: Any) -> None:
-    assert search.shipped()["judgement.LATE"] == judgement.LATE
+    assert search.shipped() == asdict(SHIPPED)
     assert set(search.shipped()) == {*search.PUBLISHED, *search.FUSED}
+
+
+def test_what_loses_beats_of_a_fast_heart_is_no_candidate(search: Any) -> None:
+    assert search.steady(search.shipped())
+    assert not search.steady({**search.shipped(), "twins": 1.0})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from telemed_signal import judgement
 from telemed_signal.beats import LAG_S, Beat, BeatDetector, BeatState
 from telemed_signal.faults import BlockShape, NotFinite, RateUnsupported
+from telemed_signal.judgement import SHIPPED
 from telemed_signal.rate import HeartRate, Rate, middle
 
 Array = npt.NDArray[np.float64]
@@ -32,7 +34,8 @@ class Judged:
         self.whole, self.real = np.zeros(judgement.WHOLES, np.int64), np.zeros(judgement.REALS)
         self.found = np.zeros((8, judgement.FOUND_COLUMNS), np.int64)
         self.told: list[tuple[int, int]] = []
-        judgement.begin(self.whole, self.real, rate_hz, judgement.SHARE)
+        self.real[judgement.CONSTANTS :] = SHIPPED.of_lead()
+        judgement.begin(self.whole, self.real, rate_hz)
         self.judge(round(rate_hz), 300_000)
         self._act(judgement.learnt)
 
@@ -97,7 +100,7 @@ def test_a_beat_lies_within_40_ms_of_its_r_peak_and_is_known_at_the_end_of_its_h
         for beat in detector.push(x[at : at + 1]):
             assert np.abs(peaks * rate_hz - beat.sample_index).min() <= 0.040 * rate_hz
             if at > 4 * rate_hz:  # the first three seconds are learnt from, then told at once
-                assert at - beat.sample_index < (LAG_S + judgement.HOLD_OFF_S + 0.012) * rate_hz
+                assert at - beat.sample_index < (LAG_S + SHIPPED.hold_off_s + 0.012) * rate_hz
 
 
 def test_a_lesser_wave_in_the_hold_off_does_not_delay_a_beat() -> None:
@@ -108,7 +111,7 @@ def test_a_lesser_wave_in_the_hold_off_does_not_delay_a_beat() -> None:
     detector = BeatDetector(1000.0)
     delays = [at - beat.sample_index for at in range(0, len(x), 5) for beat in detector.push(x[at : at + 5])]
     assert len(delays) == 30
-    assert max(delays[5:]) < 1000 * (LAG_S + judgement.HOLD_OFF_S) + 12
+    assert max(delays[5:]) < 1000 * (LAG_S + SHIPPED.hold_off_s) + 12
 
 
 def test_numbers_continue_after_a_reset(train: Callable[..., tuple[Array, Array]]) -> None:
@@ -150,7 +153,7 @@ def test_the_pause_after_a_premature_beat_is_not_filled_with_its_t_wave() -> Non
     detector.judge(10_500, 400_000)  # half an interval early
     detector.judge(10_800, 90_000)  # its T wave
     assert detector.told[-1] == (10_500, 0)
-    wait = round(1000 * (judgement.LATE + 0.5 * judgement.AFTER_EARLY)) + detector.whole[judgement.HOLD_OFF]
+    wait = round(1000 * (SHIPPED.late + 0.5 * SHIPPED.after_early)) + detector.whole[judgement.HOLD_OFF]
     assert detector.whole[judgement.DEADLINE] == 10_500 + wait
     detector.overdue()
     assert detector.told[-1] == (10_500, 0)
@@ -214,6 +217,8 @@ def test_a_detector_moves_in_the_middle_of_a_beat(rate_hz: float) -> None:
         after.restore(BeatState(0, np.zeros(3, np.int64), np.zeros(3)))
     with pytest.raises(BlockShape):
         after.restore(BeatDetector(rate_hz - 20).export())
+    with pytest.raises(BlockShape):
+        after.restore(BeatDetector(rate_hz, constants=replace(SHIPPED, late=1.5)).export())
     poisoned = before.export()
     poisoned.real[0] = np.nan
     with pytest.raises(NotFinite):
@@ -223,23 +228,24 @@ def test_a_detector_moves_in_the_middle_of_a_beat(rate_hz: float) -> None:
 def test_the_judge_waits_learns_and_looks_again() -> None:
     whole, real = np.zeros(judgement.WHOLES, np.int64), np.zeros(judgement.REALS)
     found = np.zeros((8, judgement.FOUND_COLUMNS), np.int64)
+    real[judgement.CONSTANTS :] = SHIPPED.of_lead()
 
     def told(act: Callable[..., None], *peak: int) -> list[tuple[int, int]]:
         whole[judgement.FOUND_COUNT] = 0
         act(whole, real, found, *peak)
         return [(int(at), int(second)) for at, _, second in found[: whole[judgement.FOUND_COUNT]]]
 
-    judgement.begin(whole, real, 1000.0, judgement.SHARE)
+    judgement.begin(whole, real, 1000.0)
     for at, height in ((400, 300_000), (800, 20_000), (1400, 310_000)):
         assert told(judgement.judge, at, height) == []
     assert whole[judgement.DEADLINE] == 3000
     assert told(judgement.learnt) == [(400, 0), (1400, 0)]
-    assert whole[judgement.DEADLINE] == 1400 + round(judgement.LATE * 1000) + whole[judgement.HOLD_OFF]
+    assert whole[judgement.DEADLINE] == 1400 + round(SHIPPED.late * 1000) + whole[judgement.HOLD_OFF]
     assert told(judgement.judge, 2400, 70_000) == []  # below the bar, above 0.6 of it
     assert told(judgement.overdue) == [(2400, 1)]
     assert told(judgement.overdue) == []
-    assert whole[judgement.HOLD_OFF] == round(judgement.HOLD_OFF_S * 1000)
-    judgement.begin(whole, real, 1000.0, judgement.SHARE)
+    assert whole[judgement.HOLD_OFF] == round(SHIPPED.hold_off_s * 1000)
+    judgement.begin(whole, real, 1000.0)
     assert told(judgement.judge, 500, judgement.FLOOR - 1) == []
     assert told(judgement.learnt) == []
     assert whole[judgement.DEADLINE] == 6000
