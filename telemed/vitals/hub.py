@@ -168,10 +168,7 @@ class Hub:
         if derived is None:
             derived = self._derived[stream.card.id] = Derived(stream.card)
         if derived.take(seen) and board.watchers:
-            waits = bool(self._due)
-            self._due[stream.card.id] = board, stream
-            if not waits:
-                self._later(self._work)
+            self._want(board, stream)
 
     def reading(self, stream: LiveStream, reading: Reading, at_us: int, error_us: int = 0) -> None:
         """A device's own number at a consultation time, known to ``error_us``."""
@@ -207,10 +204,11 @@ class Hub:
         self._joined[watcher] = wanted
         for attachment_id in wanted - before:
             board = self._board(attachment_id)
-            if not board.watchers:
-                for stream in board.streams.values():
-                    self._derive(board, stream)
+            unwatched = not board.watchers
             board.watchers.add(watcher)
+            for stream in board.streams.values() if unwatched else ():
+                if stream.card.id in self._derived:
+                    self._want(board, stream)
             for key, text in board.numbers.items():
                 watcher.number((attachment_id, key), text)
         if tell and wanted != before:
@@ -291,6 +289,13 @@ class Hub:
     def _device_speaks(self, board: Board, kind: str) -> bool:
         heard = board.device_heard.get(kind)
         return heard is not None and self._monotonic() - heard < DEVICE_SECONDS
+
+    def _want(self, board: Board, stream: LiveStream) -> None:
+        """Have our numbers of the stream computed soon."""
+        waits = bool(self._due)
+        self._due[stream.card.id] = board, stream
+        if not waits:
+            self._later(self._work)
 
     def _work(self) -> None:
         """Compute the numbers that are due, for ``WORK_SECONDS``; the rest has its turn after what came meanwhile."""

@@ -80,6 +80,20 @@ def test_seconds_that_end_together_are_computed_one_turn_after_the_other(monkeyp
     assert len(turns.waiting) == 1
 
 
+def test_who_comes_first_gets_numbers_of_what_was_before_soon() -> None:
+    turns = Turns()
+    hub, watcher, streams = board(turns)
+    hub.leave(watcher)
+    second(hub, streams[:1], 0)
+    assert not turns.waiting, "for nobody nothing is computed"
+    assert streams[0].card.attachment_id is not None
+    hub.join(watcher, [streams[0].card.attachment_id])
+    assert numbers(watcher) == 0, "who comes holds up no frame"
+    while turns.waiting:
+        turns.next()
+    assert numbers(watcher) == 1
+
+
 def test_a_stream_whose_number_cannot_be_computed_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns()
     hub, _, streams = board(turns)
