@@ -187,13 +187,15 @@ class Timeline:
     def of(cls, stream: StoredStream, compacted: Rows, hot: Rows) -> Timeline:
         """Of rows that are wholly given out or wholly not, and of chunks."""
         rows = Rows.joined((compacted, hot))
-        first, past, _ = _kept(stream, rows)
+        first, past, hidden = _kept(stream, rows)
+        if len(hot):
+            hidden = _kept(stream, compacted)[2]
         keep = past > first
         first, past, rows = first[keep], past[keep], rows.where(keep)
         slope = (rows.t1_us - rows.t0_us) / rows.n
         return cls(
             first, past, rows.t0_us + _rounded((first - rows.first) * slope),
-            rows.t0_us + _rounded((past - rows.first) * slope), _kept(stream, compacted)[2],
+            rows.t0_us + _rounded((past - rows.first) * slope), hidden,
         )
 
     def __len__(self) -> int:
@@ -232,6 +234,8 @@ class Timeline:
 def _kept(stream: StoredStream, rows: Rows) -> tuple[Int64s, Int64s, Int64s]:
     """(first, past) of what of each row is given out, and the stretches that are not: int64 (stretches, 2)."""
     inside, outside = judged(stream, rows, lines=True)
+    if inside.all():  # as of all streams but an attachment's first and last
+        return rows.first, rows.first + rows.n, np.empty((0, 2), np.int64)
     skip, stop = given(stream, rows)
     stop = np.where(inside, rows.n, np.where(outside, 0, stop))
     skip = np.minimum(np.where(inside, 0, skip), stop)
