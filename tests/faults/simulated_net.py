@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 from collections import deque
 from collections.abc import Callable
@@ -66,7 +67,8 @@ class Way:
         if self.ended:
             raise aiohttp.ClientConnectionResetError("the connection is closed")
         now, weather, dice = self._loop.time(), self._weather(), self._dice
-        self._last_s = max(self._last_s, now + dice.uniform(*weather.delay_s))
+        # Never at one moment: of two timers of one moment the loop may call the later first, and no line does.
+        self._last_s = max(math.nextafter(self._last_s, math.inf), now + dice.uniform(*weather.delay_s))
         if loose and dice.random() < weather.lose:
             return
         when = self._last_s
