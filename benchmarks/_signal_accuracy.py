@@ -11,7 +11,7 @@ from _report import percentile
 from _signal_halves import MIT, MIT_A, MIT_B
 from _signal_ours import Found, fused_beats, lead_beats
 from _signal_peers import Libraries
-from _signal_records import Ecg, Places, mit, resampled
+from _signal_records import Ecg, Places, alone, mit, resampled
 from _signal_score import (
     SKIPPED_S,
     WINDOWS_MS,
@@ -168,8 +168,9 @@ def crossed(constants: Mapping[str, Values]) -> dict[str, Scores]:
     scores = {CROSS: Scores(), CROSS_FUSED: Scores()}
     for tuned_on, names in (("A", MIT_B), ("B", MIT_A)):
         for leads, title in ((1, CROSS), (2, CROSS_FUSED)):
-            for name in names:
-                scores[title].add(mit(name), beats_found(constants[tuned_on], mit(name), leads))
+            for record in map(mit, names):
+                heard = record if leads == 2 else alone(record, 0)
+                scores[title].add(record, beats_found(constants[tuned_on], heard))
     return scores
 
 

@@ -7,6 +7,7 @@ itself is the difference, which other records can be given too.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -87,6 +88,16 @@ def _height(record: Ecg) -> float:
     reach = round(0.08 * record.rate_hz)
     inside = [at for at in record.beats[:500] if reach <= at < record.x_mv.shape[1] - reach]
     return float(np.median([np.ptp(record.x_mv[0, at - reach : at + reach]) for at in inside]))
+
+
+def noised(record: Ecg, decibel: float) -> Ecg:
+    """The record with that noise in its first lead, in every other stretch of the noise's length."""
+    added = noise() * _height(record) / _height(mit("118")) * 10 ** (-decibel / 20)
+    x = record.x_mv.copy()
+    for begin in range(len(added), x.shape[1], 2 * len(added)):
+        stretch = x[0, begin : begin + len(added)]
+        stretch += added[: len(stretch)]
+    return replace(record, x_mv=x)
 
 
 def measured() -> dict[str, Told]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -80,6 +80,11 @@ def mit(name: str) -> Ecg:
         name, MIT_RATE_HZ, leads, (counts - zero[:, None]) / gain[:, None], np.array([at for at, _ in found], np.int64),
         tuple(what for _, what in found), tuple(zip(opens, closes, strict=True)),
     )  # fmt: skip
+
+
+def alone(record: Ecg, lead: int) -> Ecg:
+    """One lead of the record."""
+    return replace(record, leads=(record.leads[lead],), x_mv=record.x_mv[lead : lead + 1])
 
 
 def resampled(record: Ecg, rate_hz: int) -> Ecg:
