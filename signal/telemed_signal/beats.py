@@ -100,10 +100,10 @@ class Setting:
             raise BlockShape("the state belongs to other leads")
         if not np.isfinite(state.real).all():
             raise NotFinite
-        sizes, constants = self.memory(whole.shape[:-1])
-        if (state.whole - sizes)[..., qrs.STEP : qrs.COUNT].any() or (
-            (state.real - constants)[..., judgement.CONSTANTS : qrs.STATE].any()
-        ):
+        lengths, constants = slice(qrs.STEP, qrs.COUNT), slice(judgement.CONSTANTS, qrs.STATE)
+        fresh_whole, fresh_real = self.memory(whole.shape[:-1])
+        same = np.array_equal(state.whole[..., lengths], fresh_whole[..., lengths])
+        if not (same and np.array_equal(state.real[..., constants], fresh_real[..., constants])):
             raise BlockShape("the state belongs to another rate, or to other constants")
         whole[:], real[:] = state.whole, state.real
 

@@ -91,6 +91,7 @@ class Constants:
     raised: float = 0.30
     """How much higher the bar is right after a beat; it sinks until ``RAISED_UNTIL``."""
     hold_off_s: float = 0.280
+    """After a beat no lesser peak is one; shorter where the heart is fast (``HOLD_OFF_SHARE``)."""
     late: float = 1.4
     """Median intervals after which a second look is taken."""
     second_look: float = 0.6  # of the bar
